@@ -1,0 +1,157 @@
+//! Faults that a test asks for through the admin endpoint. Each counts the calls that it concerns: it lets `skip` of them
+//! pass and then hits `count` of them, or all.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `ThrottlingException`, "Rate exceeded".
+    Throttle,
+    #[serde(rename = "error_500")]
+    Error500,
+    #[serde(rename = "error_503")]
+    Error503,
+    AccessDenied,
+    /// The connection ends without an answer and without an effect.
+    CutBefore,
+    /// The effect happens, then the connection ends without an answer.
+    ReplyLost,
+    /// The answer comes after `delay_ms`; other faults may strike the same call.
+    Slow,
+    /// No answer, for as long as the client waits, and no effect.
+    Hang,
+    /// `RunTask` places nothing: Fargate has no capacity.
+    Capacity,
+    /// `RunTask` places nothing: no network interface is free.
+    ResourceEni,
+    /// The task stops when it should run.
+    EarlyStop,
+    /// The task runs and never shows an address.
+    NoAddress,
+    /// The effect happens; the reply breaks off in its middle.
+    Truncated,
+    /// A page of HTML, as from a proxy in between; no effect.
+    Html,
+}
+
+impl Kind {
+    /// Those that make sense for `RunTask` alone.
+    fn only_run_task(self) -> bool {
+        matches!(self, Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress)
+    }
+}
+
+/// As posted to `/_emulator/faults`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// An action of ECS or STS, or `*`.
+    #[serde(default = "any")]
+    pub action: String,
+    pub kind: Kind,
+    /// How many calls it hits; null for all.
+    #[serde(default = "once")]
+    pub count: Option<u64>,
+    #[serde(default)]
+    pub skip: u64,
+    /// Only calls whose body holds this text.
+    pub body_contains: Option<String>,
+    /// For `slow`.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// For `html`: its status, 200 if absent.
+    pub status: Option<u16>,
+    // For `early_stop`.
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub container_reason: Option<String>,
+    pub exit_code: Option<i32>,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde's default needs the field's own type")]
+fn once() -> Option<u64> {
+    Some(1)
+}
+
+#[derive(Debug, Default)]
+pub struct Faults {
+    last_id: u64,
+    list: Vec<(u64, Fault)>,
+}
+
+impl Faults {
+    pub fn add(&mut self, fault: Fault) -> u64 {
+        self.last_id += 1;
+        self.list.push((self.last_id, fault));
+        self.last_id
+    }
+
+    pub fn clear(&mut self) {
+        self.list.clear();
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(u64, Fault)> {
+        self.list.iter()
+    }
+
+    /// What strikes this call: any number of `slow`, and at most one other fault.
+    pub fn strike(&mut self, action: &str, body: &str) -> Vec<Fault> {
+        let mut struck: Vec<Fault> = Vec::new();
+        let mut decided = false;
+        for (_, fault) in &mut self.list {
+            let concerned = (fault.action == "*" || fault.action == action)
+                && (action == "RunTask" || !fault.kind.only_run_task())
+                && fault.body_contains.as_ref().is_none_or(|text| body.contains(text.as_str()));
+            if !concerned || (fault.kind != Kind::Slow && decided) {
+                continue;
+            }
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                continue;
+            }
+            if let Some(count) = &mut fault.count {
+                if *count == 0 {
+                    continue;
+                }
+                *count -= 1;
+            }
+            decided |= fault.kind != Kind::Slow;
+            struck.push(fault.clone());
+        }
+        self.list.retain(|(_, fault)| fault.count != Some(0));
+        struck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Faults, Kind};
+
+    fn fault(json: &str) -> Fault {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_fault_skips_then_strikes_then_is_spent() {
+        let mut faults = Faults::default();
+        faults.add(fault(r#"{"action":"RunTask","kind":"error_500","skip":1,"count":2}"#));
+        let hits: Vec<_> = (0..4).map(|_| faults.strike("RunTask", "").len()).collect();
+        assert_eq!(hits, [0, 1, 1, 0]);
+        assert_eq!(faults.iter().count(), 0);
+    }
+
+    #[test]
+    fn slow_comes_with_another_and_run_task_faults_leave_other_calls_alone() {
+        let mut faults = Faults::default();
+        faults.add(fault(r#"{"kind":"slow","delay_ms":5,"count":null}"#));
+        faults.add(fault(r#"{"kind":"capacity","count":null}"#));
+        let kinds = |struck: Vec<Fault>| struck.iter().map(|fault| fault.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(faults.strike("StopTask", "")), [Kind::Slow]);
+        assert_eq!(kinds(faults.strike("RunTask", "")), [Kind::Slow, Kind::Capacity]);
+    }
+}

@@ -1,0 +1,98 @@
+//! A local ECS, STS and credentials endpoint for cloudspawner's demo, tests and benches. README.md says what it does and on
+//! what each behaviour rests. It is a test tool: it listens on loopback alone, and runs the commands it is given.
+
+mod admin;
+mod api_error;
+mod calls;
+mod cli;
+mod clock;
+mod credentials;
+mod ecs;
+mod faults;
+mod identity;
+mod lifecycle;
+mod policy;
+mod quota;
+mod run;
+mod server;
+mod signature;
+mod sts;
+mod tasks;
+mod world;
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::cli::Cli;
+use crate::world::Emulator;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match emulate(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the emulator cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn emulate(cli: Cli) -> std::io::Result<()> {
+    let listener = TcpListener::bind(cli.listen).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let until_stdin_closes = cli.until_stdin_closes;
+    let emulator = Arc::new(Emulator::new(cli)?);
+    let cluster = emulator.clusters.first().map(|name| emulator.cluster_arn(name));
+    let ready = json!({
+        "url": url,
+        "region": emulator.region,
+        "account": emulator.account,
+        "cluster": cluster,
+        "credentials_url": format!("{url}/credentials"),
+        "data": emulator.data,
+    });
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let stdin_closed = watch_stdin(until_stdin_closes);
+    writeln!(std::io::stdout(), "{ready}")?;
+    std::io::stdout().flush()?;
+    tokio::select! {
+        () = server::serve(listener, Arc::clone(&emulator)) => {}
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+        _ = stdin_closed => {}
+    }
+    let (tasks, patience_ms) = {
+        let mut world = emulator.world();
+        (world.tasks.clear(), world.settings.stop_timeout_ms)
+    };
+    run::process::end_all(tasks, Duration::from_millis(patience_ms)).await;
+    Ok(())
+}
+
+/// Completes when standard input closes, or never. A thread of its own, because a read of it cannot be cancelled.
+fn watch_stdin(wanted: bool) -> impl Future<Output = ()> {
+    let (closed, seen) = oneshot::channel::<()>();
+    if wanted {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().by_ref(), &mut std::io::sink());
+            drop(closed);
+        });
+    } else {
+        // Never dropped, so never seen.
+        std::mem::forget(closed);
+    }
+    async move {
+        let _ = seen.await;
+    }
+}

@@ -1,0 +1,6 @@
+//! Tasks as processes of this machine, each on a loopback address of its own. A simulated task needs nothing from here:
+//! the clock moves it.
+
+pub mod address;
+pub mod command;
+pub mod process;
