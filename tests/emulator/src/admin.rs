@@ -25,7 +25,10 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn routes() -> Router<Arc<Emulator>> {
     Router::new()
-        .route("/_emulator/faults", get(list_faults).post(add_fault).delete(clear_faults))
+        .route(
+            "/_emulator/faults",
+            get(list_faults).post(add_fault).delete(clear_faults),
+        )
         .route("/_emulator/tasks", get(list_tasks))
         .route("/_emulator/tasks/{id}/end", post(end_task))
         .route("/_emulator/tasks/{id}/forget", post(forget_task))
@@ -36,9 +39,17 @@ pub fn routes() -> Router<Arc<Emulator>> {
 }
 
 /// A body as JSON whatever its content type, so that curl needs no header; an empty one is `{}`.
-fn parse<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, Response> {
+fn parse<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, BadBody> {
     let body = if body.trim().is_empty() { "{}" } else { body };
-    serde_json::from_str(body).map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))
+    serde_json::from_str(body).map_err(BadBody)
+}
+
+struct BadBody(serde_json::Error);
+
+impl IntoResponse for BadBody {
+    fn into_response(self) -> Response {
+        refuse(StatusCode::BAD_REQUEST, &self.0.to_string())
+    }
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
@@ -48,13 +59,17 @@ fn refuse(status: StatusCode, message: &str) -> Response {
 async fn add_fault(State(emulator): Emu, body: String) -> Response {
     match parse::<Fault>(&body) {
         Ok(fault) => Json(json!({ "id": emulator.world().faults.add(fault) })).into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
 async fn list_faults(State(emulator): Emu) -> Json<Value> {
     let world = emulator.world();
-    let faults: Vec<_> = world.faults.iter().map(|(id, fault)| json!({ "id": id, "fault": fault })).collect();
+    let faults: Vec<_> = world
+        .faults
+        .iter()
+        .map(|(id, fault)| json!({ "id": id, "fault": fault }))
+        .collect();
     Json(json!({ "faults": faults }))
 }
 
@@ -117,21 +132,39 @@ fn interrupted() -> String {
 async fn end_task(State(emulator): Emu, Path(id): Path<String>, body: String) -> Response {
     let request = match parse::<EndRequest>(&body) {
         Ok(request) => request,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let now_ms = emulator.clock.now_ms();
     let mut world = emulator.world();
     let delays = world.settings.delays;
-    let Some(task) = world.tasks.get_mut(&id) else { return refuse(StatusCode::NOT_FOUND, "no such task") };
-    let EndRequest { stop_code, stopped_reason, exit_code, container_reason } = request;
-    task.end(End { at_ms: now_ms, stop_code, stopped_reason, exit_code, container_reason }, &delays);
+    let Some(task) = world.tasks.get_mut(&id) else {
+        return refuse(StatusCode::NOT_FOUND, "no such task");
+    };
+    let EndRequest {
+        stop_code,
+        stopped_reason,
+        exit_code,
+        container_reason,
+    } = request;
+    task.end(
+        End {
+            at_ms: now_ms,
+            stop_code,
+            stopped_reason,
+            exit_code,
+            container_reason,
+        },
+        &delays,
+    );
     Json(row(task, now_ms)).into_response()
 }
 
 async fn forget_task(State(emulator): Emu, Path(id): Path<String>) -> Response {
     let now_ms = emulator.clock.now_ms();
     let mut world = emulator.world();
-    let Some(task) = world.tasks.get_mut(&id) else { return refuse(StatusCode::NOT_FOUND, "no such task") };
+    let Some(task) = world.tasks.get_mut(&id) else {
+        return refuse(StatusCode::NOT_FOUND, "no such task");
+    };
     task.forgotten = true;
     Json(row(task, now_ms)).into_response()
 }
@@ -152,7 +185,7 @@ async fn settings(State(emulator): Emu) -> Response {
 async fn change_settings(State(emulator): Emu, body: String) -> Response {
     let change = match parse::<Value>(&body) {
         Ok(change) => change,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let mut world = emulator.world();
     match world.settings.changed(&change) {

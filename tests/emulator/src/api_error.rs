@@ -16,7 +16,12 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), resource_ids: Vec::new() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: message.into(),
+            resource_ids: Vec::new(),
+        }
     }
 
     pub fn client(message: impl Into<String>) -> Self {
@@ -44,16 +49,29 @@ impl ApiError {
     }
 
     pub fn server() -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::new("ServerException", "Service Unavailable. Please try again later.") }
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Self::new(
+                "ServerException",
+                "Service Unavailable. Please try again later.",
+            )
+        }
     }
 
     pub fn unavailable() -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::new("ServiceUnavailableException", "Service Unavailable") }
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            ..Self::new("ServiceUnavailableException", "Service Unavailable")
+        }
     }
 
     pub fn conflict(resource_ids: Vec<String>) -> Self {
-        let message = "The provided clientToken is already in use with a different RunTask request.";
-        Self { resource_ids, ..Self::new("ConflictException", message) }
+        let message =
+            "The provided clientToken is already in use with a different RunTask request.";
+        Self {
+            resource_ids,
+            ..Self::new("ConflictException", message)
+        }
     }
 
     pub fn body(&self) -> Value {
@@ -70,16 +88,23 @@ impl From<Refusal> for ApiError {
         const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your \
              AWS Secret Access Key and signing method. Consult the service documentation for details.";
         match refusal {
-            Refusal::NoSignature => Self::new("MissingAuthenticationTokenException", "Missing Authentication Token"),
+            Refusal::NoSignature => Self::new(
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+            ),
             Refusal::Incomplete(message) => Self::new("IncompleteSignatureException", message),
-            Refusal::UnknownKey => {
-                Self::new("UnrecognizedClientException", "The security token included in the request is invalid.")
-            }
+            Refusal::UnknownKey => Self::new(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            ),
             Refusal::WrongSignature => Self::new("InvalidSignatureException", MISMATCH),
-            Refusal::Scope(message) | Refusal::Clock(message) => Self::new("InvalidSignatureException", message),
-            Refusal::ExpiredToken => {
-                Self::new("ExpiredTokenException", "The security token included in the request is expired")
+            Refusal::Scope(message) | Refusal::Clock(message) => {
+                Self::new("InvalidSignatureException", message)
             }
+            Refusal::ExpiredToken => Self::new(
+                "ExpiredTokenException",
+                "The security token included in the request is expired",
+            ),
         }
     }
 }

@@ -35,26 +35,43 @@ pub struct Entry<'a> {
 
 impl Calls {
     pub fn new(log: Option<File>) -> Self {
-        Self { log, ..Self::default() }
+        Self {
+            log,
+            ..Self::default()
+        }
     }
 
     pub fn reset(&mut self) {
-        *self = Self { log: self.log.take(), ..Self::default() };
+        *self = Self {
+            log: self.log.take(),
+            ..Self::default()
+        };
     }
 
     pub fn unknown_member(&mut self, path: String) {
-        tracing::warn!(path, "the emulator does not know this member and ignores it");
+        tracing::warn!(
+            path,
+            "the emulator does not know this member and ignores it"
+        );
         self.unknown_members.insert(path);
     }
 
     pub fn record(&mut self, entry: Entry<'_>) {
-        let Entry { at_ms, service, action, body, status, code } = entry;
+        let Entry {
+            at_ms,
+            service,
+            action,
+            body,
+            status,
+            code,
+        } = entry;
         *self.counts.entry(action.to_owned()).or_default() += 1;
         self.throttled += u64::from(code == Some("ThrottlingException"));
         if self.last.len() == LAST {
             self.last.pop_front();
         }
-        self.last.push_back(json!({ "at_ms": at_ms, "action": action, "status": status, "code": code }));
+        self.last
+            .push_back(json!({ "at_ms": at_ms, "action": action, "status": status, "code": code }));
         if let Some(log) = &mut self.log {
             let line = json!({ "at_ms": at_ms, "service": service, "action": action, "body": body, "status": status });
             // One write a line, so that a reader never sees half of one.

@@ -11,7 +11,6 @@ use crate::policy::Policy;
 /// A local ECS, STS and credentials endpoint, for tests, demos and benches.
 #[derive(Debug, Parser)]
 #[command(version, name = "cloudspawner-emulator")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Cli {
     /// Where to listen; loopback addresses alone are taken.
     #[arg(long, default_value = "127.0.0.1:0", value_parser = loopback)]
@@ -105,9 +104,13 @@ pub struct RoleSpec {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| format!("{text} is not ADDRESS:PORT"))?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("{text} is not ADDRESS:PORT"))?;
     if !address.ip().is_loopback() {
-        return Err(format!("{address} is not a loopback address; the emulator runs what it is told to and listens nowhere else"));
+        return Err(format!(
+            "{address} is not a loopback address; the emulator runs what it is told to and listens nowhere else"
+        ));
     }
     Ok(address)
 }
@@ -128,19 +131,30 @@ fn key(text: &str) -> Result<KeySpec, String> {
         return Err("expected AKID:SECRET or AKID:SECRET:POLICY.json".to_owned());
     };
     let policy = parts.next().map(policy).transpose()?;
-    Ok(KeySpec { access_key_id: access_key_id.to_owned(), secret: secret.to_owned(), policy })
+    Ok(KeySpec {
+        access_key_id: access_key_id.to_owned(),
+        secret: secret.to_owned(),
+        policy,
+    })
 }
 
 fn role(text: &str) -> Result<RoleSpec, String> {
     let (name, path) = text.split_once(':').ok_or("expected NAME:POLICY.json")?;
-    Ok(RoleSpec { name: name.to_owned(), policy: policy(path)? })
+    Ok(RoleSpec {
+        name: name.to_owned(),
+        policy: policy(path)?,
+    })
 }
 
 fn delays(text: &str) -> Result<Delays, String> {
     let mut delays = Delays::default();
     for part in text.split(',').filter(|part| !part.is_empty()) {
-        let (name, value) = part.split_once('=').ok_or_else(|| format!("expected STATE=MILLISECONDS, got {part}"))?;
-        let value: u64 = value.parse().map_err(|_| format!("{part}: not a number of milliseconds"))?;
+        let (name, value) = part
+            .split_once('=')
+            .ok_or_else(|| format!("expected STATE=MILLISECONDS, got {part}"))?;
+        let value: u64 = value
+            .parse()
+            .map_err(|_| format!("{part}: not a number of milliseconds"))?;
         let field = match name {
             "provisioning" => &mut delays.provisioning,
             "pending" => &mut delays.pending,
@@ -170,7 +184,10 @@ mod tests {
     #[test]
     fn delays_not_named_keep_their_defaults() {
         let delays = delays("pending=7,stopping=0").unwrap();
-        assert_eq!((delays.provisioning, delays.pending, delays.stopping), (300, 7, 0));
+        assert_eq!(
+            (delays.provisioning, delays.pending, delays.stopping),
+            (300, 7, 0)
+        );
         assert!(super::delays("sleeping=1").is_err());
     }
 

@@ -14,8 +14,13 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), epoch_ms: millis(since_epoch) }
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            epoch_ms: millis(since_epoch),
+        }
     }
 
     /// Milliseconds since 1970.
@@ -36,7 +41,9 @@ pub fn epoch_seconds(at_ms: u64) -> f64 {
 /// `2015-08-30T12:36:00Z`, whole seconds, as STS and the metadata services write it.
 pub fn rfc3339(at_ms: u64) -> String {
     let seconds = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
-    DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default()
+    DateTime::from_secs(seconds)
+        .fmt(Format::DateTime)
+        .unwrap_or_default()
 }
 
 /// Reads the basic format of SigV4's `x-amz-date`, `20150830T123600Z`, into milliseconds since 1970.
@@ -46,10 +53,17 @@ pub fn parse_basic(date: &str) -> Option<u64> {
     }
     let extended = format!(
         "{}-{}-{}T{}:{}:{}",
-        &date[0..4], &date[4..6], &date[6..8], &date[9..11], &date[11..13], &date[13..16]
+        &date[0..4],
+        &date[4..6],
+        &date[6..8],
+        &date[9..11],
+        &date[11..13],
+        &date[13..16]
     );
     let parsed = DateTime::from_str(&extended, Format::DateTime).ok()?;
-    u64::try_from(parsed.secs()).ok().map(|seconds| seconds * 1000)
+    u64::try_from(parsed.secs())
+        .ok()
+        .map(|seconds| seconds * 1000)
 }
 
 #[cfg(test)]

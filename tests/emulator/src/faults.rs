@@ -38,7 +38,10 @@ pub enum Kind {
 impl Kind {
     /// Those that make sense for `RunTask` alone.
     fn only_run_task(self) -> bool {
-        matches!(self, Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress)
+        matches!(
+            self,
+            Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress
+        )
     }
 }
 
@@ -73,7 +76,10 @@ fn any() -> String {
     "*".to_owned()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "serde's default needs the field's own type")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "serde's default needs the field's own type"
+)]
 fn once() -> Option<u64> {
     Some(1)
 }
@@ -106,7 +112,10 @@ impl Faults {
         for (_, fault) in &mut self.list {
             let concerned = (fault.action == "*" || fault.action == action)
                 && (action == "RunTask" || !fault.kind.only_run_task())
-                && fault.body_contains.as_ref().is_none_or(|text| body.contains(text.as_str()));
+                && fault
+                    .body_contains
+                    .as_ref()
+                    .is_none_or(|text| body.contains(text.as_str()));
             if !concerned || (fault.kind != Kind::Slow && decided) {
                 continue;
             }
@@ -139,7 +148,9 @@ mod tests {
     #[test]
     fn a_fault_skips_then_strikes_then_is_spent() {
         let mut faults = Faults::default();
-        faults.add(fault(r#"{"action":"RunTask","kind":"error_500","skip":1,"count":2}"#));
+        faults.add(fault(
+            r#"{"action":"RunTask","kind":"error_500","skip":1,"count":2}"#,
+        ));
         let hits: Vec<_> = (0..4).map(|_| faults.strike("RunTask", "").len()).collect();
         assert_eq!(hits, [0, 1, 1, 0]);
         assert_eq!(faults.iter().count(), 0);
@@ -152,6 +163,9 @@ mod tests {
         faults.add(fault(r#"{"kind":"capacity","count":null}"#));
         let kinds = |struck: Vec<Fault>| struck.iter().map(|fault| fault.kind).collect::<Vec<_>>();
         assert_eq!(kinds(faults.strike("StopTask", "")), [Kind::Slow]);
-        assert_eq!(kinds(faults.strike("RunTask", "")), [Kind::Slow, Kind::Capacity]);
+        assert_eq!(
+            kinds(faults.strike("RunTask", "")),
+            [Kind::Slow, Kind::Capacity]
+        );
     }
 }

@@ -27,14 +27,26 @@ impl Key {
     /// # Errors
     /// The sentence that AWS answers with.
     pub fn check(&self, ask: Ask<'_>) -> Result<(), String> {
-        let Some(policy) = &self.policy else { return Ok(()) };
+        let Some(policy) = &self.policy else {
+            return Ok(());
+        };
         let because = match policy.judge(ask) {
             Verdict::Allowed => return Ok(()),
-            Verdict::NotAllowed => format!("because no identity-based policy allows the {} action", ask.action),
+            Verdict::NotAllowed => format!(
+                "because no identity-based policy allows the {} action",
+                ask.action
+            ),
             Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
         };
-        let (arn, Ask { action, resource, .. }) = (&self.arn, ask);
-        Err(format!("User: {arn} is not authorized to perform: {action} on resource: {resource} {because}"))
+        let (
+            arn,
+            Ask {
+                action, resource, ..
+            },
+        ) = (&self.arn, ask);
+        Err(format!(
+            "User: {arn} is not authorized to perform: {action} on resource: {resource} {because}"
+        ))
     }
 }
 
@@ -47,7 +59,11 @@ pub struct Keys {
 
 impl Keys {
     pub fn new(account: &str, roles: HashMap<String, Policy>) -> Self {
-        Self { account: account.to_owned(), by_id: HashMap::new(), roles }
+        Self {
+            account: account.to_owned(),
+            by_id: HashMap::new(),
+            roles,
+        }
     }
 
     /// A long-lived key of an IAM user.
@@ -71,7 +87,10 @@ impl Keys {
             secret: random(40),
             session_token: Some(random(200)),
             expires_ms: Some(expires_ms),
-            arn: format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account),
+            arn: format!(
+                "arn:aws:sts::{}:assumed-role/{role}/{session}",
+                self.account
+            ),
             user_id: format!("AROA{}:{session}", random(17)),
             policy: self.roles.get(role).cloned(),
         };
@@ -89,7 +108,9 @@ impl Keys {
 }
 
 pub fn random(length: usize) -> String {
-    (0..length).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
+    (0..length)
+        .map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())]))
+        .collect()
 }
 
 /// Lower-case hexadecimal, as in task ids.

@@ -46,7 +46,14 @@ pub struct Delays {
 
 impl Default for Delays {
     fn default() -> Self {
-        Self { provisioning: 300, pending: 500, activating: 0, deactivating: 0, stopping: 200, deprovisioning: 200 }
+        Self {
+            provisioning: 300,
+            pending: 500,
+            activating: 0,
+            deactivating: 0,
+            stopping: 200,
+            deprovisioning: 200,
+        }
     }
 }
 
@@ -76,9 +83,18 @@ pub struct Timeline {
 impl Timeline {
     /// A new life on its way up to, and not including, RUNNING; also returns when RUNNING is due.
     pub fn begin(created_ms: u64, delays: &Delays) -> (Self, u64) {
-        let mut life = Self { steps: vec![Step { at_ms: created_ms, status: Status::Provisioning }], end: None };
+        let mut life = Self {
+            steps: vec![Step {
+                at_ms: created_ms,
+                status: Status::Provisioning,
+            }],
+            end: None,
+        };
         let mut at_ms = created_ms + delays.provisioning;
-        for (status, delay) in [(Status::Pending, delays.pending), (Status::Activating, delays.activating)] {
+        for (status, delay) in [
+            (Status::Pending, delays.pending),
+            (Status::Activating, delays.activating),
+        ] {
             if delay > 0 {
                 life.push(at_ms, status);
                 at_ms += delay;
@@ -135,17 +151,24 @@ impl Timeline {
     }
 
     pub fn status(&self, now_ms: u64) -> Status {
-        self.passed(now_ms).next_back().map_or(Status::Provisioning, |step| step.status)
+        self.passed(now_ms)
+            .next_back()
+            .map_or(Status::Provisioning, |step| step.status)
     }
 
     /// When the task entered this state, if it has by now.
     pub fn entered(&self, status: Status, now_ms: u64) -> Option<u64> {
-        self.passed(now_ms).find(|step| step.status == status).map(|step| step.at_ms)
+        self.passed(now_ms)
+            .find(|step| step.status == status)
+            .map(|step| step.at_ms)
     }
 
     /// How far up the task came: PENDING or later means that its network interface was attached.
     pub fn highest_reached(&self, now_ms: u64) -> Status {
-        let up = self.passed(now_ms).map(|step| step.status).filter(|status| *status <= Status::Running);
+        let up = self
+            .passed(now_ms)
+            .map(|step| step.status)
+            .filter(|status| *status <= Status::Running);
         up.max().unwrap_or(Status::Provisioning)
     }
 
@@ -166,19 +189,38 @@ mod tests {
 
     fn end(at_ms: u64) -> End {
         let (stop_code, stopped_reason) = ("UserInitiated".to_owned(), "bye".to_owned());
-        End { at_ms, stop_code, stopped_reason, exit_code: Some(143), container_reason: None }
+        End {
+            at_ms,
+            stop_code,
+            stopped_reason,
+            exit_code: Some(143),
+            container_reason: None,
+        }
     }
 
     #[test]
     fn a_task_passes_through_every_state_that_has_a_delay() {
-        let delays = Delays { activating: 10, deactivating: 10, ..Delays::default() };
+        let delays = Delays {
+            activating: 10,
+            deactivating: 10,
+            ..Delays::default()
+        };
         let (mut life, due_ms) = Timeline::begin(1000, &delays);
         assert_eq!(due_ms, 1810);
         life.run(due_ms);
         life.stop(end(5000), &delays);
-        let seen: Vec<_> = [1000, 1300, 1800, 1810, 5000, 5010, 5210, 5410].map(|at| life.status(at).as_str()).into();
+        let seen: Vec<_> = [1000, 1300, 1800, 1810, 5000, 5010, 5210, 5410]
+            .map(|at| life.status(at).as_str())
+            .into();
         let expected = [
-            "PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED",
+            "PROVISIONING",
+            "PENDING",
+            "ACTIVATING",
+            "RUNNING",
+            "DEACTIVATING",
+            "STOPPING",
+            "DEPROVISIONING",
+            "STOPPED",
         ];
         assert_eq!(seen, expected);
     }

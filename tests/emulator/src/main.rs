@@ -3,6 +3,7 @@
 
 mod admin;
 mod api_error;
+mod call;
 mod calls;
 mod cli;
 mod clock;
@@ -20,7 +21,7 @@ mod sts;
 mod tasks;
 mod world;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +35,20 @@ use tokio::sync::oneshot;
 use crate::cli::Cli;
 use crate::world::Emulator;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match emulate(Cli::parse()).await {
+fn main() -> ExitCode {
+    if let Some(command) = run::leash::asked_for(std::env::args_os()) {
+        return run::leash::become_task(command);
+    }
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.and_then(|runtime| runtime.block_on(emulate(Cli::parse()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the emulator cannot run");
@@ -52,7 +62,10 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
     let url = format!("http://{}", listener.local_addr()?);
     let until_stdin_closes = cli.until_stdin_closes;
     let emulator = Arc::new(Emulator::new(cli)?);
-    let cluster = emulator.clusters.first().map(|name| emulator.cluster_arn(name));
+    let cluster = emulator
+        .clusters
+        .first()
+        .map(|name| emulator.cluster_arn(name));
     let ready = json!({
         "url": url,
         "region": emulator.region,
@@ -63,14 +76,13 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
     });
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let stdin_closed = watch_stdin(until_stdin_closes);
     writeln!(std::io::stdout(), "{ready}")?;
     std::io::stdout().flush()?;
     tokio::select! {
         () = server::serve(listener, Arc::clone(&emulator)) => {}
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
-        _ = stdin_closed => {}
+        () = stdin_closed(until_stdin_closes) => {}
     }
     let (tasks, patience_ms) = {
         let mut world = emulator.world();
@@ -81,18 +93,14 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
 }
 
 /// Completes when standard input closes, or never. A thread of its own, because a read of it cannot be cancelled.
-fn watch_stdin(wanted: bool) -> impl Future<Output = ()> {
+async fn stdin_closed(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
     let (closed, seen) = oneshot::channel::<()>();
-    if wanted {
-        std::thread::spawn(move || {
-            let _ = std::io::copy(&mut std::io::stdin().by_ref(), &mut std::io::sink());
-            drop(closed);
-        });
-    } else {
-        // Never dropped, so never seen.
-        std::mem::forget(closed);
-    }
-    async move {
-        let _ = seen.await;
-    }
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(closed);
+    });
+    let _ = seen.await;
 }

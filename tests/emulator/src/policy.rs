@@ -72,7 +72,11 @@ impl Policy {
 
     pub fn judge(&self, ask: Ask<'_>) -> Verdict {
         let mut verdict = Verdict::NotAllowed;
-        for statement in self.statement.iter().filter(|statement| statement.concerns(ask)) {
+        for statement in self
+            .statement
+            .iter()
+            .filter(|statement| statement.concerns(ask))
+        {
             match statement.effect {
                 Effect::Deny => return Verdict::Denied,
                 Effect::Allow => verdict = Verdict::Allowed,
@@ -86,8 +90,13 @@ impl Statement {
     fn concerns(&self, ask: Ask<'_>) -> bool {
         // IAM compares actions without regard to case, resources with it.
         let action = ask.action.to_ascii_lowercase();
-        let names = |patterns: &OneOrMany<String>| patterns.iter().any(|p| matches(&p.to_ascii_lowercase(), &action));
-        let covers = |patterns: &OneOrMany<String>| patterns.iter().any(|p| matches(p, ask.resource));
+        let names = |patterns: &OneOrMany<String>| {
+            patterns
+                .iter()
+                .any(|p| matches(&p.to_ascii_lowercase(), &action))
+        };
+        let covers =
+            |patterns: &OneOrMany<String>| patterns.iter().any(|p| matches(p, ask.resource));
         let action_fits = match (&self.action, &self.not_action) {
             (Some(patterns), _) => names(patterns),
             (None, Some(patterns)) => !names(patterns),
@@ -104,10 +113,16 @@ impl Statement {
     fn conditions_hold(&self, ask: Ask<'_>) -> bool {
         self.condition.iter().all(|(operator, keys)| {
             keys.iter().all(|(key, wanted)| {
-                let actual = ask.context.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| *value);
+                let actual = ask
+                    .context
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(key))
+                    .map(|(_, value)| *value);
                 match (operator.as_str(), actual) {
                     ("StringEquals", Some(value)) => wanted.iter().any(|want| want == value),
-                    ("StringLike" | "ArnEquals" | "ArnLike", Some(value)) => wanted.iter().any(|want| matches(want, value)),
+                    ("StringLike" | "ArnEquals" | "ArnLike", Some(value)) => {
+                        wanted.iter().any(|want| matches(want, value))
+                    }
                     ("StringEquals" | "StringLike" | "ArnEquals" | "ArnLike", None) => false,
                     _ => {
                         tracing::warn!(operator, key, "the emulator does not know this condition");
@@ -149,13 +164,20 @@ mod tests {
     const CLUSTER: &str = "arn:aws:ecs:eu-west-1:123456789012:cluster/notebooks";
 
     fn ask<'a>(action: &'a str, resource: &'a str) -> Ask<'a> {
-        Ask { action, resource, context: &[("ecs:cluster", CLUSTER)] }
+        Ask {
+            action,
+            resource,
+            context: &[("ecs:cluster", CLUSTER)],
+        }
     }
 
     #[test]
     fn wildcards_match_as_iam_says() {
         assert!(matches("ecs:*", "ecs:RunTask"));
-        assert!(matches("arn:*:task/*/a?c", "arn:aws:ecs:eu-west-1:1:task/notebooks/abc"));
+        assert!(matches(
+            "arn:*:task/*/a?c",
+            "arn:aws:ecs:eu-west-1:1:task/notebooks/abc"
+        ));
         assert!(!matches("ecs:Run*", "ecs:StopTask"));
         assert!(!matches("ecs:Run", "ecs:RunTask"));
     }
@@ -169,7 +191,10 @@ mod tests {
         .unwrap();
         assert_eq!(policy.judge(ask("ecs:RunTask", "x")), Verdict::Allowed);
         assert_eq!(policy.judge(ask("ecs:ListTasks", "x")), Verdict::Denied);
-        assert_eq!(policy.judge(ask("sts:AssumeRole", "x")), Verdict::NotAllowed);
+        assert_eq!(
+            policy.judge(ask("sts:AssumeRole", "x")),
+            Verdict::NotAllowed
+        );
     }
 
     #[test]
@@ -180,7 +205,17 @@ mod tests {
                     "Condition":{{"ArnEquals":{{"ecs:cluster":"{cluster}"}}}}}}}}"#
             )
         };
-        assert_eq!(Policy::parse(&document(CLUSTER)).unwrap().judge(ask("ecs:RunTask", "x")), Verdict::Allowed);
-        assert_eq!(Policy::parse(&document("arn:other")).unwrap().judge(ask("ecs:RunTask", "x")), Verdict::NotAllowed);
+        assert_eq!(
+            Policy::parse(&document(CLUSTER))
+                .unwrap()
+                .judge(ask("ecs:RunTask", "x")),
+            Verdict::Allowed
+        );
+        assert_eq!(
+            Policy::parse(&document("arn:other"))
+                .unwrap()
+                .judge(ask("ecs:RunTask", "x")),
+            Verdict::NotAllowed
+        );
     }
 }

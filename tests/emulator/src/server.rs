@@ -1,43 +1,28 @@
-//! The HTTP server: which service a request is for, and what every signed call passes through, in this order: latency,
-//! signature, faults, the action (types, quota, permission, effect), the log.
+//! The HTTP server: connections, routes, and the cut that some faults ask for.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tower_service::Service;
 
-use crate::api_error::ApiError;
-use crate::calls::Entry;
-use crate::faults::{Fault, Kind};
-use crate::identity::{Key, random_hex};
-use crate::signature::{self, Expected};
+use crate::call::{self, Cut};
 use crate::world::Emulator;
-use crate::{admin, credentials, ecs, sts};
-
-/// More than ECS takes; a longer body ends the connection.
-const BODY_LIMIT: usize = 4 * 1024 * 1024;
-const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
-
-/// On a response: send nothing, end the connection.
-#[derive(Clone, Copy, Debug)]
-struct Cut;
+use crate::{admin, credentials};
 
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, emulator: Arc<Emulator>) {
     let router = Router::new()
-        .route("/", post(call))
+        .route("/", post(call::call))
         .route("/credentials", get(credentials::container))
         .route("/latest/api/token", put(credentials::imds_token))
         .route("/latest/{*path}", get(credentials::imds))
@@ -51,7 +36,8 @@ pub async fn serve(listener: TcpListener, emulator: Arc<Emulator>) {
                 let router = router.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| respond(router.clone(), request));
-                    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "connection ended");
                     }
@@ -65,206 +51,14 @@ pub async fn serve(listener: TcpListener, emulator: Arc<Emulator>) {
     }
 }
 
-async fn respond(mut router: Router, request: Request<hyper::body::Incoming>) -> Result<Response, std::io::Error> {
+async fn respond(
+    mut router: Router,
+    request: Request<hyper::body::Incoming>,
+) -> Result<Response, std::io::Error> {
     let answered: Result<Response, Infallible> = router.call(request.map(Body::new)).await;
     let Ok(response) = answered;
     match response.extensions().get::<Cut>() {
         Some(Cut) => Err(std::io::Error::other("cut by a fault")),
         None => Ok(response),
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Api {
-    Ecs,
-    Sts,
-}
-
-impl Api {
-    /// The name in a signature's scope, and in the log.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ecs => "ecs",
-            Self::Sts => "sts",
-        }
-    }
-}
-
-/// A call that arrived whole.
-struct Incoming {
-    api: Api,
-    action: String,
-    bytes: Bytes,
-    /// ECS's JSON, or STS's form as an object; the log has it.
-    body: Value,
-    at_ms: u64,
-}
-
-/// What goes back, and the error code for the log.
-struct Reply {
-    status: StatusCode,
-    content_type: &'static str,
-    body: String,
-    code: Option<&'static str>,
-}
-
-async fn call(State(emulator): State<Arc<Emulator>>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, BODY_LIMIT).await else { return cut() };
-    let Some(incoming) = read(&parts.headers, bytes, emulator.clock.now_ms()) else {
-        return (StatusCode::NOT_FOUND, "neither an ECS nor an STS call\n").into_response();
-    };
-    let latency_ms = emulator.world().settings.latency_ms;
-    if latency_ms > 0 {
-        sleep(Duration::from_millis(latency_ms)).await;
-    }
-    let key = match authenticate(&emulator, &parts, &incoming) {
-        Ok(key) => key,
-        Err(error) => return log(&emulator, &incoming, refuse(incoming.api, &error)),
-    };
-    let mut struck = {
-        let text = String::from_utf8_lossy(&incoming.bytes);
-        emulator.world().faults.strike(&incoming.action, &text)
-    };
-    let delay_ms: u64 = struck.iter().filter(|fault| fault.kind == Kind::Slow).map(|fault| fault.delay_ms).sum();
-    if delay_ms > 0 {
-        sleep(Duration::from_millis(delay_ms)).await;
-    }
-    struck.retain(|fault| fault.kind != Kind::Slow);
-    let fault = struck.first();
-    if let Some(response) = before(&emulator, &incoming, fault).await {
-        return response;
-    }
-    let reply = act(&emulator, &incoming, key.as_ref(), fault);
-    after(&emulator, &incoming, reply, fault)
-}
-
-fn read(headers: &HeaderMap, bytes: Bytes, at_ms: u64) -> Option<Incoming> {
-    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    if let Some(action) = target.and_then(|target| target.strip_prefix(TARGET)) {
-        // An unreadable body stays a text here and is refused after the signature check.
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
-        return Some(Incoming { api: Api::Ecs, action: action.to_owned(), bytes, body, at_ms });
-    }
-    let form = sts::parse_form(&bytes);
-    let action = sts::field(&form, "Action").to_owned();
-    if action.is_empty() {
-        return None;
-    }
-    let shown = |name: &str, value: &str| if name == "WebIdentityToken" { json!("REDACTED") } else { json!(value) };
-    let body = form.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect();
-    Some(Incoming { api: Api::Sts, action, bytes, body: Value::Object(body), at_ms })
-}
-
-fn authenticate(emulator: &Emulator, parts: &axum::http::request::Parts, incoming: &Incoming) -> Result<Option<Key>, ApiError> {
-    if incoming.api == Api::Sts && sts::is_unsigned(&incoming.action) {
-        return Ok(None);
-    }
-    let expected = Expected { region: &emulator.region, service: incoming.api.name(), now_ms: emulator.clock.now_ms() };
-    let world = emulator.world();
-    Ok(Some(signature::check(parts, &incoming.bytes, &world.keys, expected)?))
-}
-
-/// The faults that come in the place of the action.
-async fn before(emulator: &Emulator, incoming: &Incoming, fault: Option<&Fault>) -> Option<Response> {
-    let fault = fault?;
-    let error = match fault.kind {
-        Kind::Throttle => ApiError::throttled(),
-        Kind::Error500 => ApiError::server(),
-        Kind::Error503 => ApiError::unavailable(),
-        Kind::AccessDenied => {
-            let (service, action) = (incoming.api.name(), &incoming.action);
-            ApiError::access_denied(format!(
-                "User: arn:aws:iam::{}:user/emulator is not authorized to perform: {service}:{action} on resource: * because \
-                 no identity-based policy allows the {service}:{action} action",
-                emulator.account
-            ))
-        }
-        Kind::CutBefore => {
-            record(emulator, incoming, 0, None);
-            return Some(cut());
-        }
-        Kind::Hang => {
-            record(emulator, incoming, 0, None);
-            return std::future::pending().await;
-        }
-        Kind::Html => {
-            let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
-            let body = "<!DOCTYPE html><html><body><h1>A page of a proxy</h1></body></html>".to_owned();
-            return Some(log(emulator, incoming, Reply { status, content_type: "text/html", body, code: None }));
-        }
-        _ => return None,
-    };
-    Some(log(emulator, incoming, refuse(incoming.api, &error)))
-}
-
-fn act(emulator: &Arc<Emulator>, incoming: &Incoming, key: Option<&Key>, fault: Option<&Fault>) -> Reply {
-    let now_ms = emulator.clock.now_ms();
-    let answer = match (incoming.api, key) {
-        (Api::Ecs, Some(key)) if incoming.body.is_object() => {
-            let call = ecs::Call { emulator, key, fault, now_ms };
-            ecs::answer(call, &incoming.action, incoming.body.clone()).map(|answer| answer.to_string())
-        }
-        (Api::Ecs, _) => Err(ApiError::serialization("Unexpected end of JSON or not an object")),
-        (Api::Sts, key) => {
-            let form = sts::parse_form(&incoming.bytes);
-            sts::answer(emulator, key, &incoming.action, &form, now_ms)
-        }
-    };
-    match (answer, incoming.api) {
-        (Ok(body), Api::Ecs) => Reply { status: StatusCode::OK, content_type: "application/x-amz-json-1.1", body, code: None },
-        (Ok(body), Api::Sts) => Reply { status: StatusCode::OK, content_type: "text/xml", body, code: None },
-        (Err(error), api) => refuse(api, &error),
-    }
-}
-
-/// The faults that come between the effect and the client.
-fn after(emulator: &Emulator, incoming: &Incoming, reply: Reply, fault: Option<&Fault>) -> Response {
-    match fault.map(|fault| fault.kind) {
-        Some(Kind::ReplyLost) => {
-            record(emulator, incoming, 0, None);
-            cut()
-        }
-        Some(Kind::Truncated) => {
-            let half = Bytes::copy_from_slice(&reply.body.as_bytes()[..reply.body.len() / 2]);
-            let length = reply.body.len();
-            let mut response = log(emulator, incoming, reply);
-            let pieces = [Ok(half), Err(std::io::Error::other("truncated by a fault"))];
-            *response.body_mut() = Body::from_stream(futures_util::stream::iter(pieces));
-            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-            response
-        }
-        _ => log(emulator, incoming, reply),
-    }
-}
-
-fn refuse(api: Api, error: &ApiError) -> Reply {
-    let (status, content_type, body) = match api {
-        Api::Ecs => (error.status, "application/x-amz-json-1.1", error.body().to_string()),
-        Api::Sts => {
-            let (status, xml) = sts::error_xml(error);
-            (status, "text/xml", xml)
-        }
-    };
-    Reply { status, content_type, body, code: Some(error.code) }
-}
-
-fn record(emulator: &Emulator, incoming: &Incoming, status: u16, code: Option<&str>) {
-    let Incoming { api, action, body, at_ms, .. } = incoming;
-    let entry = Entry { at_ms: *at_ms, service: api.name(), action, body, status, code };
-    emulator.world().calls.record(entry);
-}
-
-fn log(emulator: &Emulator, incoming: &Incoming, reply: Reply) -> Response {
-    record(emulator, incoming, reply.status.as_u16(), reply.code);
-    let hex = random_hex(32);
-    let request_id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    let headers = [(header::CONTENT_TYPE.as_str(), reply.content_type), ("x-amzn-requestid", request_id.as_str())];
-    (reply.status, headers, reply.body).into_response()
-}
-
-fn cut() -> Response {
-    let mut response = StatusCode::OK.into_response();
-    response.extensions_mut().insert(Cut);
-    response
 }

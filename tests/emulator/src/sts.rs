@@ -19,7 +19,9 @@ pub fn parse_form(body: &[u8]) -> Form {
 }
 
 pub fn field<'a>(form: &'a Form, name: &str) -> &'a str {
-    form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    form.iter()
+        .find(|(key, _)| key == name)
+        .map_or("", |(_, value)| value)
 }
 
 /// Whether an action comes without a signature.
@@ -31,25 +33,47 @@ pub fn is_unsigned(action: &str) -> bool {
 ///
 /// # Errors
 /// What STS would refuse with, in ECS's spelling; `error_xml` respells it.
-pub fn answer(emulator: &Emulator, key: Option<&Key>, action: &str, form: &Form, now_ms: u64) -> Result<String, ApiError> {
+pub fn answer(
+    emulator: &Emulator,
+    key: Option<&Key>,
+    action: &str,
+    form: &Form,
+    now_ms: u64,
+) -> Result<String, ApiError> {
     let result = match (action, key) {
         ("GetCallerIdentity", Some(key)) => format!(
             "<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>",
-            escape(&key.arn), escape(&key.user_id), escape(&emulator.account)
+            escape(&key.arn),
+            escape(&key.user_id),
+            escape(&emulator.account)
         ),
         ("AssumeRole", Some(key)) => {
-            let ask = Ask { action: "sts:AssumeRole", resource: field(form, "RoleArn"), context: &[] };
+            let ask = Ask {
+                action: "sts:AssumeRole",
+                resource: field(form, "RoleArn"),
+                context: &[],
+            };
             key.check(ask).map_err(ApiError::access_denied)?;
             assume(emulator, form, now_ms)?
         }
         ("AssumeRoleWithWebIdentity", _) => {
             if field(form, "WebIdentityToken").is_empty() {
-                return Err(ApiError::new("InvalidIdentityToken", "The web identity token is empty."));
+                return Err(ApiError::new(
+                    "InvalidIdentityToken",
+                    "The web identity token is empty.",
+                ));
             }
             let role = assume(emulator, form, now_ms)?;
-            format!("{role}<SubjectFromWebIdentityToken>emulator</SubjectFromWebIdentityToken><Provider>emulator</Provider>")
+            format!(
+                "{role}<SubjectFromWebIdentityToken>emulator</SubjectFromWebIdentityToken><Provider>emulator</Provider>"
+            )
         }
-        _ => return Err(ApiError::new("InvalidAction", format!("Could not find operation {action} for version 2011-06-15"))),
+        _ => {
+            return Err(ApiError::new(
+                "InvalidAction",
+                format!("Could not find operation {action} for version 2011-06-15"),
+            ));
+        }
     };
     Ok(format!(
         "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{result}</{action}Result>\
@@ -62,20 +86,36 @@ fn assume(emulator: &Emulator, form: &Form, now_ms: u64) -> Result<String, ApiEr
     let arn = field(form, "RoleArn");
     let session = field(form, "RoleSessionName");
     let Some((_, role)) = arn.split_once(":role/").filter(|_| arn.starts_with("arn:")) else {
-        return Err(ApiError::new("ValidationError", format!("{arn} is invalid")));
+        return Err(ApiError::new(
+            "ValidationError",
+            format!("{arn} is invalid"),
+        ));
     };
     if session.len() < 2 || session.len() > 64 {
-        return Err(ApiError::new("ValidationError", "roleSessionName must have length 2 to 64"));
+        return Err(ApiError::new(
+            "ValidationError",
+            "roleSessionName must have length 2 to 64",
+        ));
     }
-    let lifetime_s = match field(form, "DurationSeconds") {
+    let asked_s = match field(form, "DurationSeconds") {
         "" => DEFAULT_LIFETIME_S,
-        given => given.parse().ok().filter(|seconds| LIFETIMES_S.contains(seconds)).ok_or_else(|| {
-            ApiError::new("ValidationError", format!("durationSeconds {given} is not between 900 and 43200"))
-        })?,
+        given => given
+            .parse()
+            .ok()
+            .filter(|seconds| LIFETIMES_S.contains(seconds))
+            .ok_or_else(|| {
+                ApiError::new(
+                    "ValidationError",
+                    format!("durationSeconds {given} is not between 900 and 43200"),
+                )
+            })?,
     };
     let role = role.rsplit('/').next().unwrap_or(role);
     let mut world = emulator.world();
-    let lifetime_ms = world.settings.credentials_lifetime_ms.unwrap_or(lifetime_s * 1000);
+    let lifetime_ms = world
+        .settings
+        .credentials_lifetime_ms
+        .unwrap_or(asked_s * 1000);
     let key = world.keys.assume(role, session, now_ms + lifetime_ms);
     Ok(format!(
         "<Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
@@ -93,7 +133,9 @@ fn assume(emulator: &Emulator, form: &Form, now_ms: u64) -> Result<String, ApiEr
 /// STS's own spelling of an error, and its HTTP status.
 pub fn error_xml(error: &ApiError) -> (StatusCode, String) {
     let (status, code) = match error.code {
-        "MissingAuthenticationTokenException" => (StatusCode::FORBIDDEN, "MissingAuthenticationToken"),
+        "MissingAuthenticationTokenException" => {
+            (StatusCode::FORBIDDEN, "MissingAuthenticationToken")
+        }
         "IncompleteSignatureException" => (StatusCode::FORBIDDEN, "IncompleteSignature"),
         "UnrecognizedClientException" => (StatusCode::FORBIDDEN, "InvalidClientTokenId"),
         "InvalidSignatureException" => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
@@ -104,7 +146,11 @@ pub fn error_xml(error: &ApiError) -> (StatusCode, String) {
         "ServiceUnavailableException" => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         other => (error.status, other),
     };
-    let kind = if status.is_server_error() { "Receiver" } else { "Sender" };
+    let kind = if status.is_server_error() {
+        "Receiver"
+    } else {
+        "Sender"
+    };
     let xml = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>{kind}</Type><Code>{code}</Code>\
          <Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
@@ -115,5 +161,8 @@ pub fn error_xml(error: &ApiError) -> (StatusCode, String) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

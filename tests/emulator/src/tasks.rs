@@ -21,8 +21,13 @@ pub enum Process {
     None,
     /// Its supervisor waits for the moment to start it.
     Waiting(Arc<Notify>),
-    Running { pid: i32, stop: Arc<Notify> },
-    Gone { pid: i32 },
+    Running {
+        pid: i32,
+        stop: Arc<Notify>,
+    },
+    Gone {
+        pid: i32,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +64,11 @@ impl Task {
 
     /// `RUNNING` until the task was told to end.
     pub fn desired_status(&self, now_ms: u64) -> &'static str {
-        if self.timeline.end(now_ms).is_some() { "STOPPED" } else { "RUNNING" }
+        if self.timeline.end(now_ms).is_some() {
+            "STOPPED"
+        } else {
+            "RUNNING"
+        }
     }
 
     pub fn started_by(&self) -> Option<&str> {
@@ -100,6 +109,7 @@ struct Token {
 
 /// When a task can be seen.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit is in the name")]
 pub struct Visibility {
     pub visible_after_ms: u64,
     pub stopped_visible_ms: u64,
@@ -152,11 +162,25 @@ impl Tasks {
         born && !gone && !task.forgotten
     }
 
-    pub fn look_up_token(&self, cluster: &str, token: &str, request: &Value, now_ms: u64) -> TokenUse {
-        let Some(known) = self.tokens.get(&(cluster.to_owned(), token.to_owned())) else { return TokenUse::Free };
-        let tasks: Vec<_> = known.tasks.iter().filter_map(|index| self.list.get(*index)).collect();
+    pub fn look_up_token(
+        &self,
+        cluster: &str,
+        token: &str,
+        request: &Value,
+        now_ms: u64,
+    ) -> TokenUse {
+        let Some(known) = self.tokens.get(&(cluster.to_owned(), token.to_owned())) else {
+            return TokenUse::Free;
+        };
+        let tasks: Vec<_> = known
+            .tasks
+            .iter()
+            .filter_map(|index| self.list.get(*index))
+            .collect();
         let over = |task: &&Task| {
-            task.timeline.entered(Status::Stopped, now_ms).is_some_and(|at_ms| at_ms + TOKEN_AFTER_STOP_MS <= now_ms)
+            task.timeline
+                .entered(Status::Stopped, now_ms)
+                .is_some_and(|at_ms| at_ms + TOKEN_AFTER_STOP_MS <= now_ms)
         };
         if known.created_ms + TOKEN_LIFE_MS <= now_ms || tasks.iter().all(over) {
             TokenUse::Free
@@ -168,8 +192,22 @@ impl Tasks {
     }
 
     /// The last `count` tasks were run with this token.
-    pub fn keep_token(&mut self, cluster: &str, token: &str, request: Arc<Value>, count: usize, now_ms: u64) {
+    pub fn keep_token(
+        &mut self,
+        cluster: &str,
+        token: &str,
+        request: Arc<Value>,
+        count: usize,
+        now_ms: u64,
+    ) {
         let tasks = (self.list.len() - count..self.list.len()).collect();
-        self.tokens.insert((cluster.to_owned(), token.to_owned()), Token { request, tasks, created_ms: now_ms });
+        self.tokens.insert(
+            (cluster.to_owned(), token.to_owned()),
+            Token {
+                request,
+                tasks,
+                created_ms: now_ms,
+            },
+        );
     }
 }

@@ -54,7 +54,11 @@ impl Settings {
     }
 
     pub fn visibility(&self, now_ms: u64) -> Visibility {
-        Visibility { visible_after_ms: self.visible_after_ms, stopped_visible_ms: self.stopped_visible_ms, now_ms }
+        Visibility {
+            visible_after_ms: self.visible_after_ms,
+            stopped_visible_ms: self.stopped_visible_ms,
+            now_ms,
+        }
     }
 }
 
@@ -106,16 +110,26 @@ impl Emulator {
         for (family, container) in &cli.definitions {
             definitions.add_plain(family, container, clock.now_ms());
         }
-        let roles: HashMap<_, _> = cli.roles.into_iter().map(|role| (role.name, role.policy)).collect();
+        let roles: HashMap<_, _> = cli
+            .roles
+            .into_iter()
+            .map(|role| (role.name, role.policy))
+            .collect();
         let mut keys = Keys::new(&cli.account, roles);
         for key in cli.keys {
             keys.add_user(&key.access_key_id, &key.secret, key.policy);
         }
-        let own_directory = || std::env::temp_dir().join(format!("cloudspawner-emulator-{}", std::process::id()));
+        let own_directory =
+            || std::env::temp_dir().join(format!("cloudspawner-emulator-{}", std::process::id()));
         let data = cli.data.unwrap_or_else(own_directory);
         std::fs::create_dir_all(&data)?;
         let data = data.canonicalize()?;
-        let append = |path| std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let append = |path| {
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+        };
         let calls = Calls::new(cli.request_log.map(append).transpose()?);
         let (tasks, faults, buckets) = (Tasks::default(), Faults::default(), Buckets::default());
         Ok(Self {
@@ -129,7 +143,15 @@ impl Emulator {
             credentials_role: cli.credentials_role,
             credentials_token: cli.credentials_token,
             clock,
-            world: Mutex::new(World { settings, definitions, tasks, keys, faults, calls, buckets }),
+            world: Mutex::new(World {
+                settings,
+                definitions,
+                tasks,
+                keys,
+                faults,
+                calls,
+                buckets,
+            }),
         })
     }
 

@@ -27,17 +27,37 @@ fn resolve(emulator: &Emulator, given: &str) -> (String, String) {
 /// # Errors
 /// `ClusterNotFoundException`, also for another account's or region's ARN.
 pub fn must_exist(emulator: &Emulator, name: &str, arn: &str) -> Result<(), ApiError> {
-    let exists = emulator.clusters.iter().any(|cluster| cluster == name) && emulator.cluster_arn(name) == arn;
-    if exists { Ok(()) } else { Err(ApiError::cluster_not_found()) }
+    let exists = emulator.clusters.iter().any(|cluster| cluster == name)
+        && emulator.cluster_arn(name) == arn;
+    if exists {
+        Ok(())
+    } else {
+        Err(ApiError::cluster_not_found())
+    }
 }
 
-pub fn describe_clusters(call: Call<'_>, request: &Value, world: &World) -> Result<Value, ApiError> {
+pub fn describe_clusters(
+    call: Call<'_>,
+    request: &Value,
+    world: &World,
+) -> Result<Value, ApiError> {
     let emulator = call.emulator;
-    let given: Vec<_> = request["clusters"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let given: Vec<_> = request["clusters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if given.len() > CLUSTERS_A_CALL {
-        return Err(ApiError::invalid("Clusters cannot have more than 100 elements."));
+        return Err(ApiError::invalid(
+            "Clusters cannot have more than 100 elements.",
+        ));
     }
-    let given = if given.is_empty() { vec!["default"] } else { given };
+    let given = if given.is_empty() {
+        vec!["default"]
+    } else {
+        given
+    };
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     for cluster in given {
         let (name, arn) = resolve(emulator, cluster);
@@ -46,7 +66,13 @@ pub fn describe_clusters(call: Call<'_>, request: &Value, world: &World) -> Resu
             failures.push(json!({ "arn": arn, "reason": "MISSING" }));
             continue;
         }
-        let states = || world.tasks.iter().filter(|task| task.cluster == name).map(|task| task.status(call.now_ms));
+        let states = || {
+            world
+                .tasks
+                .iter()
+                .filter(|task| task.cluster == name)
+                .map(|task| task.status(call.now_ms))
+        };
         clusters.push(json!({
             "clusterArn": arn,
             "clusterName": name,

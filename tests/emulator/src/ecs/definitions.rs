@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::api_error::ApiError;
 use super::validate;
+use crate::api_error::ApiError;
 use crate::clock;
 
 #[derive(Debug)]
@@ -21,12 +21,16 @@ pub struct Definition {
 
 impl Definition {
     pub fn containers(&self) -> &[Value] {
-        self.body["containerDefinitions"].as_array().map_or(&[], Vec::as_slice)
+        self.body["containerDefinitions"]
+            .as_array()
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The container that stands for the task: the first essential one.
     pub fn main_container(&self) -> Option<&Value> {
-        self.containers().iter().find(|container| container["essential"] != json!(false))
+        self.containers()
+            .iter()
+            .find(|container| container["essential"] != json!(false))
     }
 
     pub fn is_awsvpc(&self) -> bool {
@@ -43,7 +47,10 @@ pub struct Definitions {
 
 impl Definitions {
     pub fn new(region: &str, account: &str) -> Self {
-        Self { prefix: format!("arn:aws:ecs:{region}:{account}"), families: BTreeMap::new() }
+        Self {
+            prefix: format!("arn:aws:ecs:{region}:{account}"),
+            families: BTreeMap::new(),
+        }
     }
 
     /// A Fargate definition with one container, as the command line names it.
@@ -63,10 +70,18 @@ impl Definitions {
         let revisions = self.families.entry(family.to_owned()).or_default();
         let revision = revisions.len() as u64 + 1;
         let arn = format!("{}:task-definition/{family}:{revision}", self.prefix);
-        let tags = body.as_object_mut().and_then(|body| body.remove("tags")).unwrap_or_else(|| json!([]));
-        for container in body["containerDefinitions"].as_array_mut().into_iter().flatten() {
+        let tags = body
+            .as_object_mut()
+            .and_then(|body| body.remove("tags"))
+            .unwrap_or_else(|| json!([]));
+        for container in body["containerDefinitions"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             let defaults = [("cpu", json!(0)), ("essential", json!(true))];
-            let empty = ["environment", "mountPoints", "portMappings", "volumesFrom"].map(|name| (name, json!([])));
+            let empty = ["environment", "mountPoints", "portMappings", "volumesFrom"]
+                .map(|name| (name, json!([])));
             for (name, value) in defaults.into_iter().chain(empty) {
                 if container[name].is_null() {
                     container[name] = value;
@@ -87,7 +102,13 @@ impl Definitions {
             Value::Null => json!(["EC2", "FARGATE"]),
             given => given.clone(),
         };
-        let definition = Arc::new(Definition { arn, family: family.to_owned(), revision, body, tags });
+        let definition = Arc::new(Definition {
+            arn,
+            family: family.to_owned(),
+            revision,
+            body,
+            tags,
+        });
         revisions.push(Arc::clone(&definition));
         definition
     }
@@ -101,7 +122,11 @@ impl Definitions {
         match name.rsplit_once(':') {
             Some((family, revision)) => {
                 let revision: u64 = revision.parse().ok()?;
-                self.families.get(family)?.iter().find(|definition| definition.revision == revision).cloned()
+                self.families
+                    .get(family)?
+                    .iter()
+                    .find(|definition| definition.revision == revision)
+                    .cloned()
             }
             None => self.families.get(name)?.last().cloned(),
         }
@@ -116,23 +141,41 @@ impl Definitions {
         if family.len() > 255 || !family.chars().all(allowed) {
             return Err(ApiError::client("Family contains invalid characters."));
         }
-        let containers = request["containerDefinitions"].as_array().map_or(&[][..], Vec::as_slice);
+        let containers = request["containerDefinitions"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         if containers.is_empty() {
             return Err(ApiError::client("Container list cannot be empty."));
         }
-        if containers.iter().any(|container| container["name"].as_str().is_none_or(str::is_empty)) {
-            return Err(ApiError::client("Container.name should not be null or empty."));
+        if containers
+            .iter()
+            .any(|container| container["name"].as_str().is_none_or(str::is_empty))
+        {
+            return Err(ApiError::client(
+                "Container.name should not be null or empty.",
+            ));
         }
-        if containers.iter().any(|container| container["image"].as_str().is_none_or(str::is_empty)) {
-            return Err(ApiError::client("Container.image should not be null or empty."));
+        if containers
+            .iter()
+            .any(|container| container["image"].as_str().is_none_or(str::is_empty))
+        {
+            return Err(ApiError::client(
+                "Container.image should not be null or empty.",
+            ));
         }
         validate::tags(&request["tags"])?;
-        let for_fargate = request["requiresCompatibilities"].as_array().is_some_and(|list| list.contains(&json!("FARGATE")));
+        let for_fargate = request["requiresCompatibilities"]
+            .as_array()
+            .is_some_and(|list| list.contains(&json!("FARGATE")));
         if for_fargate && request["networkMode"] != json!("awsvpc") {
-            return Err(ApiError::client("Fargate only supports network mode ‘awsvpc’."));
+            return Err(ApiError::client(
+                "Fargate only supports network mode ‘awsvpc’.",
+            ));
         }
         if for_fargate && (request["cpu"].is_null() || request["memory"].is_null()) {
-            return Err(ApiError::client("Fargate requires that 'cpu' and 'memory' be defined at the task level."));
+            return Err(ApiError::client(
+                "Fargate requires that 'cpu' and 'memory' be defined at the task level.",
+            ));
         }
         let definition = self.add(&family, request, now_ms);
         Ok(json!({ "taskDefinition": definition.body, "tags": definition.tags }))
@@ -141,9 +184,13 @@ impl Definitions {
     pub fn describe(&self, request: &Value) -> Result<Value, ApiError> {
         let name = request["taskDefinition"].as_str().unwrap_or_default();
         if name.is_empty() {
-            return Err(ApiError::client("TaskDefinition should not be null or empty."));
+            return Err(ApiError::client(
+                "TaskDefinition should not be null or empty.",
+            ));
         }
-        let definition = self.find(name).ok_or_else(|| ApiError::client("Unable to describe task definition."))?;
+        let definition = self
+            .find(name)
+            .ok_or_else(|| ApiError::client("Unable to describe task definition."))?;
         let mut answer = json!({ "taskDefinition": definition.body });
         if validate::includes_tags(request) {
             answer["tags"] = definition.tags.clone();

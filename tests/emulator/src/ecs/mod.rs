@@ -43,15 +43,24 @@ pub fn answer(call: Call<'_>, action: &str, mut request: Value) -> Result<Value,
         "DescribeClusters" => &shape::DESCRIBE_CLUSTERS,
         "DescribeTaskDefinition" => &shape::DESCRIBE_TASK_DEFINITION,
         "RegisterTaskDefinition" => &shape::REGISTER_TASK_DEFINITION,
-        _ => return Err(ApiError::new("UnknownOperationException", format!("The emulator has no {action}."))),
+        _ => {
+            return Err(ApiError::new(
+                "UnknownOperationException",
+                format!("The emulator has no {action}."),
+            ));
+        }
     };
     let mut unknown = Vec::new();
     shape::check(&mut request, shape, action, &mut unknown)?;
     let mut world = call.emulator.world();
     let world = &mut *world;
-    unknown.into_iter().for_each(|path| world.calls.unknown_member(path));
+    for path in unknown {
+        world.calls.unknown_member(path);
+    }
     let launches = u32::try_from(request["count"].as_i64().unwrap_or(1)).unwrap_or(1);
-    if world.settings.quotas == Quotas::Documented && !world.buckets.take(action, launches, call.now_ms) {
+    if world.settings.quotas == Quotas::Documented
+        && !world.buckets.take(action, launches, call.now_ms)
+    {
         return Err(ApiError::throttled());
     }
     act(call, action, request, world)

@@ -5,8 +5,17 @@ use crate::api_error::ApiError;
 use crate::policy::Ask;
 
 /// `cluster` is an ARN, for the condition key `ecs:cluster`.
-pub fn check(call: Call<'_>, action: &str, resource: &str, cluster: Option<&str>) -> Result<(), ApiError> {
+pub fn check(
+    call: Call<'_>,
+    action: &str,
+    resource: &str,
+    cluster: Option<&str>,
+) -> Result<(), ApiError> {
     let condition = cluster.map(|arn| ("ecs:cluster", arn));
-    let ask = Ask { action, resource, context: condition.as_slice() };
+    let ask = Ask {
+        action,
+        resource,
+        context: condition.as_slice(),
+    };
     call.key.check(ask).map_err(ApiError::access_denied)
 }

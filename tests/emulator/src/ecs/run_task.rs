@@ -31,43 +31,68 @@ pub fn run_task(call: Call<'_>, request: Value, world: &mut World) -> Result<Val
     validate::against_definition(&request, &definition)?;
     let token = request["clientToken"].as_str().map(ToOwned::to_owned);
     if let Some(token) = &token {
-        match world.tasks.look_up_token(&cluster, token, &request, call.now_ms) {
+        match world
+            .tasks
+            .look_up_token(&cluster, token, &request, call.now_ms)
+        {
             TokenUse::Same(tasks) => return Ok(answer(call, &tasks)),
             TokenUse::Conflict(arns) => return Err(ApiError::conflict(arns)),
             TokenUse::Free => {}
         }
     }
-    if let Some(failure) = call.fault.and_then(|fault| failure(fault.kind, &cluster_arn)) {
+    if let Some(failure) = call
+        .fault
+        .and_then(|fault| failure(fault.kind, &cluster_arn))
+    {
         return Ok(json!({ "tasks": [], "failures": [failure] }));
     }
     let count = usize::try_from(request["count"].as_i64().unwrap_or(1)).unwrap_or(1);
     let request = Arc::new(request);
-    let new = New { cluster: &cluster, definition: &definition, request: &request };
+    let new = New {
+        cluster: &cluster,
+        definition: &definition,
+        request: &request,
+    };
     let tasks: Vec<_> = (0..count).map(|_| start(call, new, world)).collect();
     if let Some(token) = token {
-        world.tasks.keep_token(&cluster, &token, Arc::clone(&request), count, call.now_ms);
+        world
+            .tasks
+            .keep_token(&cluster, &token, Arc::clone(&request), count, call.now_ms);
     }
     Ok(answer(call, &tasks))
 }
 
 fn answer(call: Call<'_>, tasks: &[Task]) -> Value {
-    let views: Vec<_> = tasks.iter().map(|task| view::task(call.emulator, task, true, call.now_ms)).collect();
+    let views: Vec<_> = tasks
+        .iter()
+        .map(|task| view::task(call.emulator, task, true, call.now_ms))
+        .collect();
     json!({ "tasks": views, "failures": [] })
 }
 
-fn check_permissions(call: Call<'_>, request: &Value, definition: Option<&Definition>, cluster: &str) -> Result<(), ApiError> {
+fn check_permissions(
+    call: Call<'_>,
+    request: &Value,
+    definition: Option<&Definition>,
+    cluster: &str,
+) -> Result<(), ApiError> {
     let name = request["taskDefinition"].as_str().unwrap_or_default();
     let named = || call.emulator.arn(&format!("task-definition/{name}"));
     let resource = definition.map_or_else(named, |definition| definition.arn.clone());
     let cluster_arn = call.emulator.cluster_arn(cluster);
     permission::check(call, "ecs:RunTask", &resource, Some(&cluster_arn))?;
-    if request["tags"].as_array().is_some_and(|tags| !tags.is_empty()) {
+    if request["tags"]
+        .as_array()
+        .is_some_and(|tags| !tags.is_empty())
+    {
         let tasks = call.emulator.arn(&format!("task/{cluster}/*"));
         permission::check(call, "ecs:TagResource", &tasks, Some(&cluster_arn))?;
     }
     for role in ["executionRoleArn", "taskRoleArn"] {
         let own = request["overrides"][role].as_str();
-        if let Some(arn) = own.or_else(|| definition.and_then(|definition| definition.body[role].as_str())) {
+        if let Some(arn) =
+            own.or_else(|| definition.and_then(|definition| definition.body[role].as_str()))
+        {
             permission::check(call, "iam:PassRole", arn, None)?;
         }
     }
@@ -107,7 +132,12 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
     let subnets = &new.request["networkConfiguration"]["awsvpcConfiguration"]["subnets"];
     let address = match (emulator.run, emulator.unique_addresses) {
         (Run::Process, _) => run::address::unused(&world.tasks, call.now_ms),
-        (Run::Simulate, true) => Ipv4Addr::new(10, fastrand::u8(..), fastrand::u8(..), fastrand::u8(1..=254)),
+        (Run::Simulate, true) => Ipv4Addr::new(
+            10,
+            fastrand::u8(..),
+            fastrand::u8(..),
+            fastrand::u8(1..=254),
+        ),
         (Run::Simulate, false) => Ipv4Addr::LOCALHOST,
     };
     let task = Task {
@@ -119,10 +149,17 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
         subnet: subnets[0].as_str().map(ToOwned::to_owned),
         attachment_id: uuid(),
         network_interface_id: format!("eni-{}", random_hex(17)),
-        mac: format!("0a:{}", (0..5).map(|_| random_hex(2)).collect::<Vec<_>>().join(":")),
+        mac: format!(
+            "0a:{}",
+            (0..5).map(|_| random_hex(2)).collect::<Vec<_>>().join(":")
+        ),
         address: IpAddr::V4(address),
-        ipv6: emulator.ipv6.then(|| format!("2001:db8::{}:{}", random_hex(4), random_hex(4))),
-        hides_address: call.fault.is_some_and(|fault| fault.kind == Kind::NoAddress),
+        ipv6: emulator
+            .ipv6
+            .then(|| format!("2001:db8::{}:{}", random_hex(4), random_hex(4))),
+        hides_address: call
+            .fault
+            .is_some_and(|fault| fault.kind == Kind::NoAddress),
         runtime_id: fastrand::u32(..).to_string(),
         created_ms: call.now_ms,
         timeline,
@@ -133,29 +170,61 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
     };
     world.tasks.add(task.clone());
     if let Process::Waiting(stop) = &task.process {
-        tokio::spawn(run::process::supervise(Arc::clone(emulator), task.id.clone(), running_ms, Arc::clone(stop)));
+        tokio::spawn(run::process::supervise(
+            Arc::clone(emulator),
+            task.id.clone(),
+            running_ms,
+            Arc::clone(stop),
+        ));
     }
     task
 }
 
 /// Without a strategy, the cluster's default one, unless a launch type was named.
 fn capacity_provider(request: &Value) -> Option<String> {
-    let strategy = request["capacityProviderStrategy"].as_array().map_or(&[][..], Vec::as_slice);
+    let strategy = request["capacityProviderStrategy"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     if strategy.is_empty() {
-        return request["launchType"].is_null().then(|| "FARGATE".to_owned());
+        return request["launchType"]
+            .is_null()
+            .then(|| "FARGATE".to_owned());
     }
-    let weight = |item: &&Value| (item["base"].as_i64().unwrap_or(0), item["weight"].as_i64().unwrap_or(0));
-    strategy.iter().max_by_key(weight).and_then(|item| item["capacityProvider"].as_str()).map(ToOwned::to_owned)
+    let weight = |item: &&Value| {
+        (
+            item["base"].as_i64().unwrap_or(0),
+            item["weight"].as_i64().unwrap_or(0),
+        )
+    };
+    strategy
+        .iter()
+        .max_by_key(weight)
+        .and_then(|item| item["capacityProvider"].as_str())
+        .map(ToOwned::to_owned)
 }
 
 fn early_end(fault: &Fault, at_ms: u64) -> End {
-    let text = |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
+    let text =
+        |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
     let code = text(&fault.stop_code, "TaskFailedToStart");
     let reason = text(&fault.stopped_reason, "Task failed to start");
-    End { at_ms, stop_code: code, stopped_reason: reason, exit_code: fault.exit_code, container_reason: fault.container_reason.clone() }
+    End {
+        at_ms,
+        stop_code: code,
+        stopped_reason: reason,
+        exit_code: fault.exit_code,
+        container_reason: fault.container_reason.clone(),
+    }
 }
 
 fn uuid() -> String {
     let hex = random_hex(32);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }

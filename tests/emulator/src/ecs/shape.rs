@@ -26,11 +26,17 @@ const CONTAINER_OVERRIDE: Shape = Structure(&[
     ("name", String),
     ("command", STRINGS),
     ("environment", List(&NAME_VALUE)),
-    ("environmentFiles", List(&Structure(&[("value", String), ("type", String)]))),
+    (
+        "environmentFiles",
+        List(&Structure(&[("value", String), ("type", String)])),
+    ),
     ("cpu", Integer),
     ("memory", Integer),
     ("memoryReservation", Integer),
-    ("resourceRequirements", List(&Structure(&[("value", String), ("type", String)]))),
+    (
+        "resourceRequirements",
+        List(&Structure(&[("value", String), ("type", String)])),
+    ),
 ]);
 
 const OVERRIDES: Shape = Structure(&[
@@ -45,11 +51,18 @@ const OVERRIDES: Shape = Structure(&[
 
 const NETWORK: Shape = Structure(&[(
     "awsvpcConfiguration",
-    Structure(&[("subnets", STRINGS), ("securityGroups", STRINGS), ("assignPublicIp", String)]),
+    Structure(&[
+        ("subnets", STRINGS),
+        ("securityGroups", STRINGS),
+        ("assignPublicIp", String),
+    ]),
 )]);
 
-const STRATEGY: Shape =
-    List(&Structure(&[("capacityProvider", String), ("weight", Integer), ("base", Integer)]));
+const STRATEGY: Shape = List(&Structure(&[
+    ("capacityProvider", String),
+    ("weight", Integer),
+    ("base", Integer),
+]));
 
 pub const RUN_TASK: Shape = Structure(&[
     ("capacityProviderStrategy", STRATEGY),
@@ -73,7 +86,11 @@ pub const RUN_TASK: Shape = Structure(&[
     ("volumeConfigurations", List(&Any)),
 ]);
 
-pub const DESCRIBE_TASKS: Shape = Structure(&[("cluster", String), ("tasks", STRINGS), ("include", STRINGS)]);
+pub const DESCRIBE_TASKS: Shape = Structure(&[
+    ("cluster", String),
+    ("tasks", STRINGS),
+    ("include", STRINGS),
+]);
 
 pub const LIST_TASKS: Shape = Structure(&[
     ("cluster", String),
@@ -88,11 +105,13 @@ pub const LIST_TASKS: Shape = Structure(&[
     ("daemonName", String),
 ]);
 
-pub const STOP_TASK: Shape = Structure(&[("cluster", String), ("task", String), ("reason", String)]);
+pub const STOP_TASK: Shape =
+    Structure(&[("cluster", String), ("task", String), ("reason", String)]);
 
 pub const DESCRIBE_CLUSTERS: Shape = Structure(&[("clusters", STRINGS), ("include", STRINGS)]);
 
-pub const DESCRIBE_TASK_DEFINITION: Shape = Structure(&[("taskDefinition", String), ("include", STRINGS)]);
+pub const DESCRIBE_TASK_DEFINITION: Shape =
+    Structure(&[("taskDefinition", String), ("include", STRINGS)]);
 
 const CONTAINER_DEFINITION: Shape = Structure(&[
     ("name", String),
@@ -112,7 +131,10 @@ const CONTAINER_DEFINITION: Shape = Structure(&[
     ("mountPoints", List(&Any)),
     ("volumesFrom", List(&Any)),
     ("linuxParameters", Any),
-    ("secrets", List(&Structure(&[("name", String), ("valueFrom", String)]))),
+    (
+        "secrets",
+        List(&Structure(&[("name", String), ("valueFrom", String)])),
+    ),
     ("dependsOn", List(&Any)),
     ("startTimeout", Integer),
     ("stopTimeout", Integer),
@@ -162,13 +184,18 @@ pub const REGISTER_TASK_DEFINITION: Shape = Structure(&[
 ]);
 
 /// Checks `value` and takes out what is null or unknown; the paths of the unknown members are added to `unknown`.
-pub fn check(value: &mut Value, shape: &Shape, path: &str, unknown: &mut Vec<std::string::String>) -> Result<(), ApiError> {
+pub fn check(
+    value: &mut Value,
+    shape: &Shape,
+    path: &str,
+    unknown: &mut Vec<std::string::String>,
+) -> Result<(), ApiError> {
     match (shape, value) {
         (Any, _) | (String, Value::String(_)) | (Boolean, Value::Bool(_)) => Ok(()),
         (Integer, Value::Number(number)) if number.is_i64() => Ok(()),
-        (List(member), Value::Array(items)) => {
-            items.iter_mut().try_for_each(|item| check(item, member, &format!("{path}[]"), unknown))
-        }
+        (List(member), Value::Array(items)) => items
+            .iter_mut()
+            .try_for_each(|item| check(item, member, &format!("{path}[]"), unknown)),
         (Structure(members), Value::Object(object)) => {
             object.retain(|name, value| {
                 let known = members.iter().any(|(member, _)| member == name);
@@ -177,10 +204,12 @@ pub fn check(value: &mut Value, shape: &Shape, path: &str, unknown: &mut Vec<std
                 }
                 known && !value.is_null()
             });
-            members.iter().try_for_each(|(name, shape)| match object.get_mut(*name) {
-                Some(value) => check(value, shape, &format!("{path}.{name}"), unknown),
-                None => Ok(()),
-            })
+            members
+                .iter()
+                .try_for_each(|(name, shape)| match object.get_mut(*name) {
+                    Some(value) => check(value, shape, &format!("{path}.{name}"), unknown),
+                    None => Ok(()),
+                })
         }
         (shape, value) => Err(ApiError::serialization(complaint(shape, value))),
     }
@@ -201,7 +230,9 @@ fn complaint(shape: &Shape, value: &Value) -> std::string::String {
         Value::Number(number) if number.is_f64() => "DECIMAL_VALUE",
         Value::Number(_) => "NUMBER_VALUE",
         Value::String(_) => "STRING_VALUE",
-        Value::Array(_) | Value::Object(_) => return "Start of structure or map found where not expected.".to_owned(),
+        Value::Array(_) | Value::Object(_) => {
+            return "Start of structure or map found where not expected.".to_owned();
+        }
     };
     format!("{found} can not be converted to {expected}")
 }
@@ -218,18 +249,31 @@ mod tests {
         let mut unknown = Vec::new();
         check(&mut body, &RUN_TASK, "RunTask", &mut unknown).unwrap();
         assert_eq!(unknown, ["RunTask.overrides.containerOverrides[].nmae"]);
-        assert_eq!(body, json!({ "taskDefinition": "a", "overrides": { "containerOverrides": [{}] } }));
+        assert_eq!(
+            body,
+            json!({ "taskDefinition": "a", "overrides": { "containerOverrides": [{}] } })
+        );
     }
 
     #[test]
     fn a_wrong_type_is_a_serialization_exception() {
         for (body, message) in [
-            (json!({ "cluster": 1 }), "NUMBER_VALUE can not be converted to a String"),
-            (json!({ "count": "1" }), "STRING_VALUE can not be converted to an Integer"),
+            (
+                json!({ "cluster": 1 }),
+                "NUMBER_VALUE can not be converted to a String",
+            ),
+            (
+                json!({ "count": "1" }),
+                "STRING_VALUE can not be converted to an Integer",
+            ),
             (json!({ "tags": {} }), "Expected list or null"),
         ] {
-            let error = check(&mut body.clone(), &RUN_TASK, "RunTask", &mut Vec::new()).unwrap_err();
-            assert_eq!((error.code, error.message.as_str()), ("SerializationException", message));
+            let error =
+                check(&mut body.clone(), &RUN_TASK, "RunTask", &mut Vec::new()).unwrap_err();
+            assert_eq!(
+                (error.code, error.message.as_str()),
+                ("SerializationException", message)
+            );
         }
     }
 }

@@ -42,7 +42,12 @@ pub fn task(emulator: &Emulator, task: &Task, with_tags: bool, now_ms: u64) -> V
         view["capacityProviderName"] = json!(provider);
     }
     moments(&mut view, task, now_ms);
-    if let Some(End { stop_code, stopped_reason, .. }) = end {
+    if let Some(End {
+        stop_code,
+        stopped_reason,
+        ..
+    }) = end
+    {
         view["stopCode"] = json!(stop_code);
         view["stoppedReason"] = json!(stopped_reason);
     }
@@ -53,7 +58,9 @@ pub fn task(emulator: &Emulator, task: &Task, with_tags: bool, now_ms: u64) -> V
 fn moments(view: &mut Value, task: &Task, now_ms: u64) {
     let entered = |status| task.timeline.entered(status, now_ms);
     let up = entered(Status::Activating).or(entered(Status::Running));
-    let gone = entered(Status::Deprovisioning).or(entered(Status::Stopped)).filter(|_| entered(Status::Running).is_some());
+    let gone = entered(Status::Deprovisioning)
+        .or(entered(Status::Stopped))
+        .filter(|_| entered(Status::Running).is_some());
     let moments = [
         ("connectivityAt", entered(Status::Pending).or(up)),
         ("pullStartedAt", entered(Status::Pending)),
@@ -85,7 +92,9 @@ fn size(task: &Task, name: &str) -> Value {
 
 fn group(task: &Task) -> String {
     let default = || format!("family:{}", task.definition.family);
-    task.request["group"].as_str().map_or_else(default, ToOwned::to_owned)
+    task.request["group"]
+        .as_str()
+        .map_or_else(default, ToOwned::to_owned)
 }
 
 fn platform_version(task: &Task) -> &str {
@@ -117,7 +126,9 @@ fn tags(task: &Task, status: Status, with_tags: bool) -> Value {
 }
 
 fn attachments(task: &Task, status: Status, now_ms: u64) -> Value {
-    let Some(subnet) = &task.subnet else { return json!([]) };
+    let Some(subnet) = &task.subnet else {
+        return json!([]);
+    };
     let mut details = vec![json!({ "name": "subnetId", "value": subnet })];
     if let Some(address) = task.visible_address(now_ms) {
         details.push(json!({ "name": "networkInterfaceId", "value": task.network_interface_id }));
@@ -182,5 +193,10 @@ fn containers(emulator: &Emulator, task: &Task, status: Status, now_ms: u64) -> 
         }
         container
     };
-    task.definition.containers().iter().enumerate().map(describe).collect()
+    task.definition
+        .containers()
+        .iter()
+        .enumerate()
+        .map(describe)
+        .collect()
 }

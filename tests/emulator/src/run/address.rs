@@ -9,8 +9,15 @@ use crate::tasks::Tasks;
 /// hardly ever meet either; 127.0.0.1 is never given.
 pub fn unused(tasks: &Tasks, now_ms: u64) -> Ipv4Addr {
     loop {
-        let address = Ipv4Addr::new(127, fastrand::u8(2..=254), fastrand::u8(..), fastrand::u8(1..=254));
-        let taken = |task: &crate::tasks::Task| task.address == IpAddr::V4(address) && task.status(now_ms) != Status::Stopped;
+        let address = Ipv4Addr::new(
+            127,
+            fastrand::u8(2..=254),
+            fastrand::u8(..),
+            fastrand::u8(1..=254),
+        );
+        let taken = |task: &crate::tasks::Task| {
+            task.address == IpAddr::V4(address) && task.status(now_ms) != Status::Stopped
+        };
         if !tasks.iter().any(taken) {
             return address;
         }

@@ -3,4 +3,5 @@
 
 pub mod address;
 pub mod command;
+pub mod leash;
 pub mod process;

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::command::Command;
+use super::leash;
 use crate::lifecycle::{End, Status};
 use crate::tasks::{Process, Task};
 use crate::world::Emulator;
@@ -24,7 +25,9 @@ pub async fn supervise(emulator: Arc<Emulator>, id: String, running_ms: u64, sto
         () = sleep(Duration::from_millis(wait_ms)) => {}
         () = stop.notified() => return,
     }
-    let Some(mut child) = begin(&emulator, &id, &stop) else { return };
+    let Some(mut child) = begin(&emulator, &id, &stop) else {
+        return;
+    };
     let exited = tokio::select! {
         exited = child.wait() => exited.ok(),
         () = stop.notified() => terminate(&emulator, &id, &mut child).await,
@@ -44,7 +47,10 @@ fn begin(emulator: &Arc<Emulator>, id: &str, stop: &Arc<Notify>) -> Option<Child
     match spawn(&emulator.data, task) {
         Ok((child, pid)) => {
             task.timeline.run(now_ms);
-            task.process = Process::Running { pid, stop: Arc::clone(stop) };
+            task.process = Process::Running {
+                pid,
+                stop: Arc::clone(stop),
+            };
             Some(child)
         }
         Err(reason) => {
@@ -65,7 +71,9 @@ fn begin(emulator: &Arc<Emulator>, id: &str, stop: &Arc<Notify>) -> Option<Child
 fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
     let folder = data.join("tasks").join(&task.id);
     let home = folder.join("home");
-    let failed = |what: &str, error: std::io::Error| format!("CannotStartContainerError: ResourceInitializationError: {what}: {error}");
+    let failed = |what: &str, error: std::io::Error| {
+        format!("CannotStartContainerError: ResourceInitializationError: {what}: {error}")
+    };
     std::fs::create_dir_all(&home).map_err(|error| failed("home", error))?;
     let log = std::fs::File::create(folder.join("log")).map_err(|error| failed("log", error))?;
     let log_too = log.try_clone().map_err(|error| failed("log", error))?;
@@ -77,7 +85,9 @@ fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
             command.program
         )
     })?;
-    let child = tokio::process::Command::new(program)
+    let child = tokio::process::Command::new(leash::SELF)
+        .arg(leash::BECOME)
+        .arg(program)
         .args(&command.arguments)
         .env_clear()
         .envs(&command.environment)
@@ -89,7 +99,10 @@ fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed("exec", error))?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or("CannotStartContainerError: it ended at once")?;
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .ok_or("CannotStartContainerError: it ended at once")?;
     Ok((child, pid))
 }
 
@@ -100,7 +113,11 @@ async fn terminate(emulator: &Emulator, id: &str, child: &mut Child) -> Option<E
         let now_ms = emulator.clock.now_ms();
         let task = world.tasks.get(id);
         let waits = task.is_some_and(|task| task.status(now_ms) == Status::Deactivating);
-        let delay_ms = if waits { world.settings.delays.deactivating } else { 0 };
+        let delay_ms = if waits {
+            world.settings.delays.deactivating
+        } else {
+            0
+        };
         (delay_ms, world.settings.stop_timeout_ms, child.id())
     };
     let pid = pid.and_then(|pid| i32::try_from(pid).ok())?;
@@ -121,16 +138,26 @@ fn finish(emulator: &Emulator, id: &str, exited: Option<ExitStatus>) {
     let mut world = emulator.world();
     let delays = world.settings.delays;
     let now_ms = emulator.clock.now_ms();
-    let Some(task) = world.tasks.get_mut(id) else { return };
-    let exit_code = exited.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
+    let Some(task) = world.tasks.get_mut(id) else {
+        return;
+    };
+    let exit_code = exited.and_then(|status| {
+        status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal))
+    });
     if let Process::Running { pid, .. } = task.process {
         // Whatever the leader left behind in its group.
         signal(pid, Signal::KILL);
         task.process = Process::Gone { pid };
     }
     if task.timeline.end(now_ms).is_some() {
-        let stopping_ms = task.timeline.entered(Status::Stopping, now_ms).unwrap_or(now_ms);
-        task.timeline.process_gone(now_ms.max(stopping_ms + delays.stopping), &delays);
+        let stopping_ms = task
+            .timeline
+            .entered(Status::Stopping, now_ms)
+            .unwrap_or(now_ms);
+        task.timeline
+            .process_gone(now_ms.max(stopping_ms + delays.stopping), &delays);
         task.timeline.set_exit_code(exit_code);
     } else {
         let end = End {
@@ -165,11 +192,18 @@ pub async fn end_all(tasks: Vec<Task>, patience: Duration) {
             stop.notify_one();
         }
     }
-    groups.iter().for_each(|group| signal(*group, Signal::TERM));
-    let alive = |group: &&i32| Pid::from_raw(**group).is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok());
+    for group in &groups {
+        signal(*group, Signal::TERM);
+    }
+    let alive = |group: &&i32| {
+        Pid::from_raw(**group)
+            .is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok())
+    };
     let deadline = tokio::time::Instant::now() + patience;
     while groups.iter().any(|group| alive(&group)) && tokio::time::Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
-    groups.iter().for_each(|group| signal(*group, Signal::KILL));
+    for group in &groups {
+        signal(*group, Signal::KILL);
+    }
 }
