@@ -1,0 +1,22 @@
+"""JupyterHub spawners that start single-user servers in the cloud, through the `cloudspawner` program."""
+
+from .errors import ConfigurationError, SpawnFailed
+from .fargate import (
+    FargateSpawner,
+    FargateSpawnerAuthentication,
+    FargateSpawnerEC2InstanceProfileAuthentication,
+    FargateSpawnerECSRoleAuthentication,
+    FargateSpawnerSecretAccessKeyAuthentication,
+)
+from .spawner import CloudSpawner
+
+__all__ = [
+    "CloudSpawner",
+    "ConfigurationError",
+    "FargateSpawner",
+    "FargateSpawnerAuthentication",
+    "FargateSpawnerEC2InstanceProfileAuthentication",
+    "FargateSpawnerECSRoleAuthentication",
+    "FargateSpawnerSecretAccessKeyAuthentication",
+    "SpawnFailed",
+]

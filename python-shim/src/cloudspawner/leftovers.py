@@ -1,0 +1,58 @@
+"""Stops that could not be finished. JupyterHub forgets a server whose stop returned, so they are kept here.
+
+Only in memory: what a hub that ends leaves behind is found by `gc`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from logging import Logger
+
+from .polling import Request
+from .wire import ProgramError, StopParams
+
+# protocol.md's default for stop.
+STOP_TIMEOUT_MS = 120_000
+# The cloud refused it a moment ago; a minute is soon enough for something that nobody waits for.
+_RETRY_SECONDS = 60.0
+
+
+class Leftovers:
+    """Remembers failed stops and tries them again when the program next answers, at most once a minute."""
+
+    def __init__(self, request: Request, log: Logger) -> None:
+        self._request = request
+        self._log = log
+        self._stops: dict[str, StopParams] = {}
+        self._next_try = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._stops)
+
+    def add(self, stop: StopParams) -> None:
+        """Remember a stop."""
+        self._stops[json.dumps((stop["server"], stop["state"]), sort_keys=True)] = stop
+        self._next_try = asyncio.get_running_loop().time() + _RETRY_SECONDS
+
+    def retry_soon(self) -> None:
+        """Try again in the background, if it is time."""
+        if not self._stops or asyncio.get_running_loop().time() < self._next_try:
+            return
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self.retry())
+
+    async def retry(self) -> None:
+        """Try all of them now."""
+        self._next_try = asyncio.get_running_loop().time() + _RETRY_SECONDS
+        for key, stop in list(self._stops.items()):
+            server = stop["server"]
+            try:
+                result = await self._request("stop", stop, timeout_ms=STOP_TIMEOUT_MS)
+            except ProgramError as error:
+                self._log.warning("%s:%s is still not stopped: %s", server["user"], server["name"], error)
+                continue
+            if result.get("cleanup") != "needed":
+                self._stops.pop(key, None)
+                self._log.info("%s:%s is stopped at last", server["user"], server["name"])

@@ -1,0 +1,532 @@
+"""What is the same for all clouds: how a JupyterHub spawner's life maps to the program's verbs.
+
+It holds no cloud knowledge. The traps of JupyterHub that shape it: state must be in the database before the cloud is
+asked; a poll that raises, or says dead too early, loses a running server; a stop that raises is never repeated; a
+cancelled start must return at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import math
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime, timezone
+from typing import Any, ClassVar, cast
+
+import sqlalchemy
+from jupyterhub import orm
+from jupyterhub.spawner import Spawner
+from jupyterhub.utils import url_path_join
+from traitlets import Dict, List, Unicode, default
+
+from .errors import ConfigurationError, spawn_exception
+from .leftovers import STOP_TIMEOUT_MS
+from .program import Call, Program
+from .progress import Progress, ProgressEvent
+from .wire import (
+    Event,
+    GcParams,
+    GcResult,
+    JsonObject,
+    ProgramError,
+    Server,
+    ServerStatus,
+    Spec,
+    StartParams,
+    StopParams,
+    Target,
+)
+
+# The program's deadline is that much before the hub's start_timeout, so that its error is the one shown
+# (protocol.md, "timeout_ms").
+_START_MARGIN_SECONDS = 10.0
+# Less than the interval less its jitter (5%), so that each round of polls sees something new (protocol.md, "poll").
+_POLL_AGE = 0.9
+# A server without an address is starting; somebody waits for it.
+_PENDING_AGE_MS = 1_000
+# Between the tries of a stop; the program itself has tried each call several times by then.
+_STOP_PAUSES = (1.0, 5.0)
+# protocol.md's defaults.
+_GC_TIMEOUT_MS = 300_000
+_POLL_TIMEOUT_MS = 20_000
+
+
+class CloudSpawner(Spawner):
+    """Starts single-user servers through the `cloudspawner` program; base of one class a cloud.
+
+    A subclass names its `backend` and gives `cloud_config`, `start_config` and `credentials`.
+    """
+
+    backend: ClassVar[str] = ""
+    #: Pause between two looks for the address of a server that was still starting when the hub restarted.
+    _url_pause: float = 2.0
+
+    program = List(
+        Unicode(),
+        help="""
+        The command that runs the program, as a list of arguments; "serve" is added.
+
+        The default (empty) is the `cloudspawner` that was installed with this package, else the one on PATH.
+        Example: `["/opt/cloudspawner/bin/cloudspawner"]`.
+        """,
+    ).tag(config=True)
+
+    program_env = Dict(
+        help="""
+        Environment variables for the program, beside the hub's own.
+
+        Empty by default. Example: `{"AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:4566"}`.
+        """,
+    ).tag(config=True)
+
+    hub_id = Unicode(
+        help="""
+        The name of this hub among all that share the cloud account; every server's key holds it.
+
+        By default derived from the hub's cookie secret, so that two hubs never meet. Set it to a fixed name before
+        you use gc, and keep it: servers that were started under another name are not seen by gc any more.
+        Example: `"prod"`.
+        """,
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.profile: str | None = None
+        self._cloud_state: JsonObject | None = None
+        self._cloud_url = ""
+        self._unreadable: object = None
+        self._call: Call | None = None
+        self._running: asyncio.Task[JsonObject] | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._stop_wanted = False
+        self._exit_status: int | None = None
+        self._look_now = True
+        self._life = 0
+        self._burial = asyncio.Lock()
+        self._progress = Progress()
+
+    @default("ip")
+    def _ip_of_a_container(self) -> str:
+        return "0.0.0.0"  # noqa: S104 - a container is reached from outside
+
+    @default("port")
+    def _port_of_a_container(self) -> int:
+        return 8888
+
+    @default("start_timeout")
+    def _start_timeout_of_a_cloud(self) -> int:
+        return 300
+
+    # What a cloud's class gives
+
+    def cloud_config(self) -> JsonObject:
+        """The backend's settings for every verb but start; cheap, since each poll asks for it."""
+        raise NotImplementedError
+
+    async def start_config(self) -> JsonObject:
+        """The backend's settings for a start; asked for once a start."""
+        return self.cloud_config()
+
+    def credentials(self) -> JsonObject | None:
+        """The admin's explicit credentials, or None for the cloud's own chain."""
+        return None
+
+    def server_scheme(self) -> str:
+        """The scheme that the single-user server speaks."""
+        return "https" if self.internal_ssl else "http"
+
+    # State
+
+    def get_state(self) -> JsonObject:
+        """What the hub keeps in its database; free of secrets."""
+        state: JsonObject = super().get_state()
+        if isinstance(self._unreadable, dict):
+            return {**self._unreadable}
+        if self._cloud_state is not None:
+            state.update(cloud=self._cloud_state, url=self._cloud_url, profile=self.profile, backend=self.backend)
+        return state
+
+    def load_state(self, state: JsonObject) -> None:
+        """Take back what `get_state` gave; what it did not give is kept as it is, and never raises."""
+        super().load_state(state)
+        self._look_now = True
+        try:
+            cloud, url, profile = state.get("cloud"), state.get("url"), state.get("profile")
+            readable = isinstance(cloud, dict) or not any(state.values())
+        except AttributeError:
+            cloud, url, profile, readable = None, None, None, not state
+        if not readable:
+            self._unreadable = state
+            self.log.error(
+                "%s: the stored state is not cloudspawner's, so the server counts as running; "
+                "stop it by hand in the cloud if another spawner started it",
+                self._log_name,
+            )
+            return
+        self._cloud_state = cloud or None
+        self._cloud_url = url if isinstance(url, str) else ""
+        self.profile = profile if isinstance(profile, str) else None
+
+    def clear_state(self) -> None:
+        """Forget the server; the hub does this before each start and after each stop."""
+        super().clear_state()
+        self._life += 1
+        self._forget()
+        self._progress.close()
+        self._progress = Progress()
+
+    def _forget(self) -> None:
+        self._cloud_state = None
+        self._cloud_url = ""
+        self._unreadable = None
+        self._stop_wanted = False
+
+    def _save(self) -> None:
+        """Commit the state now; the hub itself does so only after start() returned. Raises what the database does."""
+        session = sqlalchemy.inspect(self.orm_spawner).session
+        try:
+            self.orm_spawner.state = self.get_state()
+            session.commit()
+        except Exception:
+            if session is not None:
+                session.rollback()
+            raise
+
+    def _try_save(self) -> None:
+        try:
+            self._save()
+        except Exception:
+            self.log.exception("%s: the state could not be saved", self._log_name)
+
+    def _keep(self, url: object, state: object) -> bool:
+        """Take url and state from an answer; returns whether anything is new."""
+        before = (self._cloud_url, self._cloud_state)
+        if isinstance(state, dict):
+            self._cloud_state = state
+        if isinstance(url, str) and url:
+            self._cloud_url = url
+        return before != (self._cloud_url, self._cloud_state)
+
+    # Start
+
+    async def start(self) -> str:
+        """Start the server and return its URL.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+            SpawnFailed: the cloud refused or the server did not come up; SpawnException (JupyterHub 6) where it
+                is for want of capacity.
+        """
+        deadline = asyncio.get_running_loop().time() + self.start_timeout - _START_MARGIN_SECONDS
+        if self._settling is not None:
+            await asyncio.shield(self._settling)
+        self._life += 1
+        self._forget()
+        self._exit_status, self._look_now = None, True
+        call = self._call = Call("start", {}, 0, on_state=self._on_state, on_event=self._on_event)
+        try:
+            call.params = dict(await self._start_params())
+            left = deadline - asyncio.get_running_loop().time()
+            call.timeout_ms = max(1_000, int(left * 1000))
+            program = self._program()
+        except ProgramError as error:
+            raise self._start_failed(error) from error
+        except BaseException:
+            self._call, self._exit_status = None, 1
+            raise
+        self._running = asyncio.ensure_future(program.perform(call))
+        try:
+            result = await asyncio.shield(self._running)
+        except asyncio.CancelledError:
+            # The hub waits one second and then stops: clean up in the background, `stop` waits for that.
+            self._abandon(program, call, self._running)
+            raise
+        except ProgramError as error:
+            raise self._start_failed(error) from None
+        finally:
+            self._progress.close()
+        self._call = self._running = None
+        self._keep(result.get("url"), result.get("state"))
+        return self._cloud_url
+
+    async def _start_params(self) -> StartParams:
+        config = await self.start_config()
+        return {
+            "backend": self.backend,
+            "server": self._server(),
+            "attempt": uuid.uuid4().hex,
+            "config": config,
+            "credentials": self.credentials(),
+            "spec": self._spec(),
+            "state": None,
+        }
+
+    def _spec(self) -> Spec:
+        # A form with a file puts bytes into the options; the hub's database drops what is no JSON, too.
+        options = json.loads(json.dumps(self.user_options, default=lambda _: None))
+        return {
+            "command": [str(word) for word in self.cmd],
+            "args": [str(word) for word in self.get_args()],
+            "env": {str(name): str(value) for name, value in self.get_env().items() if value is not None},
+            "port": self.port,
+            "scheme": self.server_scheme(),
+            "service_prefix": self.server.base_url if self.server else "/",
+            "user_options": options,
+            "cpu_limit": self.cpu_limit or None,
+            "mem_limit_mib": math.ceil(self.mem_limit / 2**20) if self.mem_limit else None,
+            "mounts": [],
+        }
+
+    def _on_state(self, state: JsonObject) -> None:
+        self._cloud_state = state
+        self._save()
+
+    def _on_event(self, event: Event) -> None:
+        self._progress.add(event)
+
+    def _start_failed(self, error: ProgramError) -> Exception:
+        known = {name: value for name, value in error.context.items() if value is not None}
+        self.log.error("%s: the start failed: %s (cleanup %s) %s", self._log_name, error, error.cleanup, known or "")
+        self._end_start(error.cleanup)
+        return spawn_exception(error)
+
+    def _abandon(self, program: Program, call: Call, running: asyncio.Task[JsonObject]) -> None:
+        program.cancel(call)
+        if self._settling is None:
+            self._settling = asyncio.ensure_future(self._settle(running))
+
+    def _end_start(self, cleanup: str) -> None:
+        self._call = self._running = None
+        if cleanup == "needed" and self._cloud_state is not None:
+            self._stop_wanted = True  # poll says alive, so that the hub stops it
+        else:
+            had_state = self._cloud_state is not None
+            self._forget()
+            self._exit_status = 1
+            if had_state:
+                self._try_save()
+
+    async def _settle(self, running: asyncio.Task[JsonObject]) -> None:
+        """Wait for the last frame of a start that was cancelled. Never raises, but for its own cancelling."""
+        cleanup = "needed"
+        try:
+            result = await running
+            self._keep(result.get("url"), result.get("state"))
+        except ProgramError as error:
+            cleanup = error.cleanup
+            self.log.info("%s: the start was cancelled (cleanup %s): %s", self._log_name, cleanup, error.code)
+        except Exception:
+            self.log.exception("%s: the start was cancelled", self._log_name)
+        self._end_start(cleanup)
+        self._settling = None
+
+    # Poll and address
+
+    async def poll(self) -> int | None:
+        """None while the server may be alive, else its exit status; an error is never taken for dead."""
+        try:
+            return await self._poll()
+        except ProgramError as error:
+            self.log.debug("%s: could not be polled: %s", self._log_name, error)
+        except Exception:
+            self.log.exception("%s: could not be polled", self._log_name)
+        return None
+
+    async def _poll(self) -> int | None:
+        if self._call is not None or self._stop_wanted or self._unreadable is not None:
+            return None
+        if self._exit_status is not None:
+            return self._exit_status
+        if self._cloud_state is None:
+            return 0  # nothing is ever created without a state
+        life = self._life
+        answer = await self._program().polls.ask(
+            self.backend, self.cloud_config(), self.credentials(), self._max_age_ms(), self._target()
+        )
+        if life != self._life:
+            return self._exit_status  # stopped or started meanwhile: the answer is of another life
+        self._look_now = False
+        if answer.get("phase") in ("exited", "gone"):
+            return await self._bury(answer, life)
+        if error := answer.get("error"):
+            self.log.debug("%s: %s", self._log_name, ProgramError.from_frame({"error": error}))
+        if self._keep(answer.get("url"), answer.get("state")):
+            self._try_save()
+        return None
+
+    def _max_age_ms(self) -> int:
+        if self._look_now:
+            return 0
+        interval_ms = int(max(0, self.poll_interval) * 1000 * _POLL_AGE)
+        return interval_ms if self._cloud_url else min(interval_ms, _PENDING_AGE_MS)
+
+    async def _bury(self, answer: ServerStatus, life: int) -> int | None:
+        # The hub polls each death three times or more, but never calls stop for it.
+        async with self._burial:
+            if life == self._life and self._exit_status is None:
+                if answer.get("cleanup") == "needed":
+                    await self._stop_cloud("the server has ended", pauses=())
+                code = answer.get("exit_code")
+                if life == self._life:
+                    self._exit_status = code if isinstance(code, int) else 1
+                    self.log.info("%s: ended: %s", self._log_name, answer.get("reason") or answer.get("phase"))
+        return self._exit_status
+
+    async def get_url(self) -> str:
+        """The server's address, as the hub asks for it after a restart; waits for a server that is still starting."""
+        try:
+            await self._find_url()
+            if self._cloud_url:
+                return str(url_path_join(self._cloud_url, self.server.base_url))
+        except Exception:
+            # An exception here would keep the whole hub from starting.
+            self.log.exception("%s: its address could not be found", self._log_name)
+        return str(await super().get_url())
+
+    async def _find_url(self) -> None:
+        if self._cloud_url:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._start_time_left()
+        while await self.poll() is None and not self._cloud_url and loop.time() < until:
+            await asyncio.sleep(self._url_pause)  # noqa: ASYNC110 - the cloud tells nobody when it is ready
+
+    def _start_time_left(self) -> float:
+        started = self.orm_spawner.started
+        if not isinstance(started, datetime):
+            return 0.0
+        now = datetime.now(timezone.utc).replace(tzinfo=None)  # the hub stores UTC without a zone
+        elapsed = (now - started.replace(tzinfo=None)).total_seconds()
+        return float(min(self.start_timeout, self.start_timeout - elapsed))
+
+    # Stop
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server. Never raises: what cannot be finished is remembered and tried again."""
+        if self._call is not None:
+            # A start that the hub has cancelled, or one that runs while the hub shuts down.
+            self._call.cancelled = self._running is None
+            if self._running is not None:
+                self._abandon(self._program(), self._call, self._running)
+        if self._settling is not None:
+            await asyncio.shield(self._settling)
+        if self._cloud_state is not None or self._unreadable is not None:
+            await self._stop_cloud("stopped by JupyterHub", pauses=_STOP_PAUSES)
+        self._life += 1
+        self._exit_status, self._stop_wanted = 0, False
+
+    async def _stop_cloud(self, reason: str, pauses: tuple[float, ...]) -> None:
+        try:
+            program = self._program()
+            stop: StopParams = {
+                "backend": self.backend,
+                "config": self.cloud_config(),
+                "credentials": self.credentials(),
+                "server": self._server(),
+                "state": self._cloud_state,
+                "reason": reason,
+                "wait": False,
+            }
+        except Exception:
+            self.log.exception("%s: could not be stopped", self._log_name)
+            return
+        for pause in (*pauses, None):
+            try:
+                result = await program.request("stop", stop, timeout_ms=STOP_TIMEOUT_MS)
+                if result.get("cleanup") != "needed":
+                    program.leftovers.retry_soon()
+                    return
+                problem = "the cloud has not accepted it"
+            except ProgramError as error:
+                problem = str(error)
+                if error.retry != "later":
+                    break
+            except Exception:
+                self.log.exception("%s: could not be stopped", self._log_name)
+                break
+            if pause is not None:
+                await asyncio.sleep(pause)
+        self.log.error("%s: could not be stopped, which will be tried again: %s", self._log_name, problem)
+        program.leftovers.add(stop)
+
+    # Progress
+
+    async def progress(self) -> AsyncGenerator[ProgressEvent, None]:
+        """What happened in this start, from the beginning and then live; for any number of viewers."""
+        async with aclosing(self._progress.events()) as events:
+            async for event in events:
+                yield event
+
+    # Housekeeping
+
+    async def gc(self, *, apply: bool = False, force: bool = False, min_age_ms: int = 900_000) -> GcResult:
+        """Find, and with `apply` remove, what bears this hub's mark and belongs to no server of its database.
+
+        Args:
+            apply: remove; otherwise the result is a plan. Needs the trait hub_id.
+            force: go on although more than half of all servers would be removed.
+            min_age_ms: younger ones are left alone.
+
+        Raises:
+            ConfigurationError: `apply` without hub_id.
+            ProgramError: the program failed; nothing was removed on a guess.
+        """
+        if apply and not self.hub_id:
+            raise ConfigurationError(f"gc with apply needs {type(self).__name__}.hub_id to be set")
+        program = self._program()
+        params: GcParams = {
+            "backend": self.backend,
+            "config": self.cloud_config(),
+            "credentials": self.credentials(),
+            "hub": self._hub_name(),
+            "keep": await self._servers_to_keep(),
+            "min_age_ms": min_age_ms,
+            "apply": apply,
+            "force": force,
+        }
+        return cast("GcResult", await program.request("gc", params, timeout_ms=_GC_TIMEOUT_MS))
+
+    async def _servers_to_keep(self) -> list[JsonObject]:
+        session = sqlalchemy.inspect(self.orm_spawner).session
+        targets: list[Target] = []
+        for row in session.query(orm.Spawner):
+            state = row.state if isinstance(row.state, dict) else {}
+            cloud = state.get("cloud")
+            if row.server is not None or cloud:
+                server: Server = {"hub": self._hub_name(), "user": row.user.name, "name": row.name}
+                targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
+        asked = [target for target in targets if target["state"] is not None]
+        ask = self._program().polls.ask
+        answers = await asyncio.gather(
+            *(ask(self.backend, self.cloud_config(), self.credentials(), 0, target) for target in asked)
+        )
+        keep: list[JsonObject] = [{"server": target["server"]} for target in targets]
+        # A renamed user's server bears the key of the old name, which only the program reads from the state.
+        keep += [{"key": answer["key"]} for answer in answers if answer.get("key")]
+        return keep
+
+    # Who and with what
+
+    def _program(self) -> Program:
+        return Program.shared(self.program, self.program_env, self.log)
+
+    def _hub_name(self) -> str:
+        if self.hub_id:
+            return str(self.hub_id)
+        secret = self.user.settings.get("cookie_secret")
+        if not secret:
+            raise ConfigurationError(f"the hub has no cookie secret; set {type(self).__name__}.hub_id")
+        secret = secret.encode() if isinstance(secret, str) else bytes(secret)
+        # A digest under the secret, never the secret: it becomes part of names that many can read.
+        return hmac.new(secret, b"cloudspawner hub_id", hashlib.sha256).hexdigest()[:16]
+
+    def _server(self) -> Server:
+        return {"hub": self._hub_name(), "user": self.user.name, "name": self.name}
+
+    def _target(self) -> Target:
+        return {"server": self._server(), "state": self._cloud_state}
