@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -23,6 +24,8 @@ use crate::{ecs, sts};
 /// More than ECS takes; a longer body ends the connection.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
+
+const FLUSH: Duration = Duration::from_millis(20);
 
 /// On a response: send nothing, end the connection.
 #[derive(Clone, Copy, Debug)]
@@ -271,8 +274,7 @@ fn after(
             let half = Bytes::copy_from_slice(&reply.body.as_bytes()[..reply.body.len() / 2]);
             let length = reply.body.len();
             let mut response = log(emulator, incoming, reply);
-            let pieces = [Ok(half), Err(std::io::Error::other("truncated by a fault"))];
-            *response.body_mut() = Body::from_stream(futures_util::stream::iter(pieces));
+            *response.body_mut() = Body::from_stream(broken(half));
             response
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, length.into());
@@ -280,6 +282,15 @@ fn after(
         }
         _ => log(emulator, incoming, reply),
     }
+}
+
+/// A body that ends in the middle. The pause lets its first half go out before the connection ends.
+fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let end = async {
+        sleep(FLUSH).await;
+        Err(std::io::Error::other("truncated by a fault"))
+    };
+    stream::once(async { Ok(half) }).chain(stream::once(end))
 }
 
 fn refuse(api: Api, error: &ApiError) -> Reply {

@@ -1,0 +1,47 @@
+"""Emulators for tests."""
+
+import warnings
+
+import official_model
+import pytest
+from emulated import Emulator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_notice():
+    if official_model.MODEL is None:
+        warnings.warn(f"the official model is not at {official_model.FILE}: answers are not checked against it", stacklevel=1)
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    emulator = Emulator("--run", "simulate")
+    yield emulator
+    emulator.close()
+
+
+@pytest.fixture
+def emulator(simulated):
+    """A simulated world, empty again for each test."""
+    before = simulated.admin("settings")
+    yield simulated
+    simulated.admin("reset", {})
+    simulated.admin("settings", before)
+
+
+@pytest.fixture
+def ecs(emulator):
+    return emulator.client()
+
+
+@pytest.fixture
+def start_emulator():
+    started = []
+
+    def start(*arguments):
+        started.append(Emulator(*arguments))
+        return started[-1]
+
+    yield start
+    for emulator in started:
+        emulator.close()
