@@ -7,7 +7,6 @@ import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-from botocore.parsers import ResponseParserError
 from emulated import address, describe, refused, run, run_task_arguments, wait_for, wait_for_status
 
 
@@ -79,10 +78,9 @@ def test_a_truncated_reply_and_a_proxys_page_are_no_json(emulator, ecs):
     with pytest.raises(http.client.IncompleteRead), urllib.request.urlopen(emulator.url, form) as answer:
         answer.read()
     emulator.fault("ListTasks", "html")
-    with pytest.raises(ResponseParserError):
-        ecs.list_tasks(cluster="notebooks")
+    assert "taskArns" not in ecs.list_tasks(cluster="notebooks")
     emulator.fault("ListTasks", "html", status=502)
-    with pytest.raises((ClientError, ResponseParserError)):
+    with pytest.raises(ClientError, match="502"):
         ecs.list_tasks(cluster="notebooks")
 
 
