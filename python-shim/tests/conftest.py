@@ -123,7 +123,7 @@ def make_spawner(fake: Fake, db: Any, programs: None) -> MakeSpawner:
             "spawner_class": FargateSpawner,
             "allow_named_servers": True,
         }
-        spawner: FargateSpawner = User(row, settings, db).get_or_create_spawner(name)
+        spawner: FargateSpawner = User(row, settings, db).get_or_create_spawner(name, name)
         if spawner.server is None:
             server = orm.Server(base_url=f"/user/{user}/")
             db.add(server)

@@ -85,7 +85,9 @@ class Call:
 class Program:
     """Sends requests to the one child and starts it again when it died."""
 
-    _shared: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, Program]]] = weakref.WeakKeyDictionary()
+    _shared: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, Program]]] = (
+        weakref.WeakKeyDictionary()
+    )
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log: Logger) -> None:
         self._argv = list(argv)

@@ -258,7 +258,7 @@ class CloudSpawner(Spawner):
         config = await self.start_config()
         return {
             "backend": self.backend,
-            "server": self._server(),
+            "server": self._identity(),
             "attempt": uuid.uuid4().hex,
             "config": config,
             "credentials": self.credentials(),
@@ -427,7 +427,7 @@ class CloudSpawner(Spawner):
                 "backend": self.backend,
                 "config": self.cloud_config(),
                 "credentials": self.credentials(),
-                "server": self._server(),
+                "server": self._identity(),
                 "state": self._cloud_state,
                 "reason": reason,
                 "wait": False,
@@ -525,8 +525,8 @@ class CloudSpawner(Spawner):
         # A digest under the secret, never the secret: it becomes part of names that many can read.
         return hmac.new(secret, b"cloudspawner hub_id", hashlib.sha256).hexdigest()[:16]
 
-    def _server(self) -> Server:
+    def _identity(self) -> Server:
         return {"hub": self._hub_name(), "user": self.user.name, "name": self.name}
 
     def _target(self) -> Target:
-        return {"server": self._server(), "state": self._cloud_state}
+        return {"server": self._identity(), "state": self._cloud_state}
