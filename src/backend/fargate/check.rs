@@ -1,0 +1,124 @@
+//! Whether the settings can work: what can be told without ECS, and one harmless call.
+
+use super::config::Config;
+use super::Fargate;
+use crate::backend::Settings;
+use crate::cloud::aws::Credentials;
+use crate::error::Failure;
+use crate::wire::reply::Check;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A doctor that takes longer is not waited for.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// All checks, the offline ones first.
+pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let config = match Config::read(settings.config) {
+        Ok(config) => {
+            checks.push(good("config", "every field is known and has the right type"));
+            config
+        }
+        Err(failure) => {
+            checks.push(bad("config", &failure, "Mend the field that is named."));
+            return checks;
+        }
+    };
+    match Credentials::read(settings.credentials) {
+        Ok(_) => checks.push(good("credentials", "well formed")),
+        Err(failure) => {
+            checks.push(bad("credentials", &failure, "Mend the field that is named."));
+            return checks;
+        }
+    }
+    checks.push(run_task(&config));
+    let clusters = config.known_clusters();
+    if clusters.is_empty() {
+        checks.push(Check {
+            name: "clusters".to_owned(),
+            ok: false,
+            message: "neither clusters nor run_task.cluster names one: a server whose state is lost cannot be found".to_owned(),
+            hint: Some("Name the cluster in clusters.".to_owned()),
+        });
+    } else {
+        checks.push(good("clusters", &clusters.join(", ")));
+    }
+    if !offline {
+        ask(backend, settings, &config, &clusters, &mut checks).await;
+    }
+    checks
+}
+
+fn run_task(config: &Config) -> Check {
+    const NAME: &str = "run_task";
+    let Some(arguments) = &config.run_task else {
+        return good(NAME, "not given: these settings can poll, stop and gc, but not start");
+    };
+    let network = arguments
+        .get("networkConfiguration")
+        .and_then(|n| n.get("awsvpcConfiguration"))
+        .and_then(|n| n.get("subnets"))
+        .and_then(|s| s.as_array())
+        .is_some_and(|subnets| !subnets.is_empty());
+    if !arguments.get("taskDefinition").is_some_and(serde_json::Value::is_string) {
+        let failure = Failure::invalid_config("config.run_task.taskDefinition", "is missing");
+        return bad(NAME, &failure, "Name the task definition: \"family\", \"family:revision\" or an ARN.");
+    }
+    if !network {
+        let failure = Failure::invalid_config(
+            "config.run_task.networkConfiguration.awsvpcConfiguration.subnets",
+            "is missing or empty",
+        );
+        return bad(NAME, &failure, "Fargate needs at least one subnet.");
+    }
+    good(NAME, "task definition and subnets are named")
+}
+
+/// ListTasks for each cluster: credentials, region, endpoint, cluster and permission in one call that changes nothing.
+async fn ask(
+    backend: &Fargate,
+    settings: Settings<'_>,
+    config: &Config,
+    clusters: &[String],
+    checks: &mut Vec<Check>,
+) {
+    let ecs = match backend.ecs(config, settings, None).await {
+        Ok(ecs) => ecs,
+        Err(failure) => {
+            checks.push(bad("endpoint", &failure, "Name region or endpoint_url."));
+            return;
+        }
+    };
+    checks.push(good("endpoint", &format!("{} in {}", ecs.endpoint(), ecs.region())));
+    let deadline = Instant::now() + TIMEOUT;
+    for cluster in clusters {
+        let name = format!("list tasks in {cluster}");
+        match ecs.list_tasks(cluster, None, deadline).await {
+            Ok(tasks) => checks.push(good(&name, &format!("{} tasks run", tasks.len()))),
+            Err(error) => checks.push(bad(
+                &name,
+                &error.into_failure(),
+                "Without ecs:ListTasks gc and the lookup of servers whose state is lost are off; see deployments/fargate for the policy.",
+            )),
+        }
+    }
+}
+
+fn good(name: &str, message: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        ok: true,
+        message: message.to_owned(),
+        hint: None,
+    }
+}
+
+fn bad(name: &str, failure: &Failure, hint: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        ok: false,
+        message: failure.0.message.clone(),
+        hint: Some(hint.to_owned()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Fargate's own fields in a server's record, and what a task alone tells of it.
+
+use super::NAME;
+use super::api::Task;
+use super::config::Address;
+use crate::backend::Record;
+use crate::error::Failure;
+use crate::wire::StartParams;
+use serde_json::Value;
+
+/// The region that the task runs in.
+pub const REGION: &str = "region";
+/// The ECS endpoint that knows the task.
+pub const ENDPOINT: &str = "endpoint";
+/// The cluster that the task runs in.
+pub const CLUSTER: &str = "cluster";
+/// `http` or `https`.
+pub const SCHEME: &str = "scheme";
+/// The port on which the server listens.
+pub const PORT: &str = "port";
+/// The container that is the server, where the admin named it.
+pub const CONTAINER: &str = "container_name";
+/// Which of the task's addresses is meant.
+pub const ADDRESS: &str = "address";
+/// The number at the end of clientToken: it rises only after a definite answer.
+pub const RUN: &str = "run";
+/// Whether RunTask carries our tags.
+pub const TAGGED: &str = "tagged";
+
+/// The tag that names the hub, encoded.
+pub const TAG_HUB: &str = "cloudspawner-hub";
+/// The tag that holds the key.
+pub const TAG_KEY: &str = "cloudspawner-key";
+/// The tag that holds the attempt.
+pub const TAG_ATTEMPT: &str = "cloudspawner-attempt";
+
+/// The record in a start's state, if there is one.
+pub fn earlier(params: &StartParams) -> Result<Option<Record>, Failure> {
+    params
+        .state
+        .as_ref()
+        .map(|state| Record::read(state, NAME))
+        .transpose()
+}
+
+/// What RunTask number this record has reached; 1 for the first.
+pub fn run(record: &Record) -> u64 {
+    record.own.get(RUN).and_then(Value::as_u64).unwrap_or(1)
+}
+
+/// The address that the server answers at, from its record and what the cloud tells of the task.
+pub fn url(record: &Record, task: &Task) -> Option<String> {
+    let port = record.own.get(PORT)?.as_u64()?;
+    let scheme = record.text(SCHEME)?;
+    let kind = Address::from_record(record.text(ADDRESS));
+    let address = task.address(kind)?;
+    Some(if address.is_ipv6() {
+        format!("{scheme}://[{address}]:{port}")
+    } else {
+        format!("{scheme}://{address}:{port}")
+    })
+}
+
+/// A record for a task whose state was lost: what the task itself tells.
+///
+/// Scheme, port and prefix stand in the JUPYTERHUB_SERVICE_URL that the task was started with, where it was.
+pub fn from_task(task: &Task, key: &str, place: &[(&str, &str)]) -> Record {
+    let mut record = Record {
+        key: key.to_owned(),
+        attempt: task.tag(TAG_ATTEMPT).unwrap_or_default().to_owned(),
+        attempted_at_ms: task.created_at_ms().unwrap_or_default(),
+        reference: Some(task.task_arn.clone()),
+        ..Record::default()
+    };
+    for (name, value) in place {
+        record.own.insert((*name).to_owned(), Value::from(*value));
+    }
+    let service_url = task.environment("JUPYTERHUB_SERVICE_URL");
+    if let Some(uri) = service_url.and_then(|url| url.parse::<http::Uri>().ok()) {
+        if let (Some(scheme), Some(port)) = (uri.scheme_str(), uri.port_u16()) {
+            record.own.insert(SCHEME.to_owned(), Value::from(scheme));
+            record.own.insert(PORT.to_owned(), Value::from(port));
+        }
+        uri.path().clone_into(&mut record.service_prefix);
+    }
+    record
+}
+
+/// A tag's value may hold letters, digits, spaces and `+-=._:/@`, at most 256 (ECS API Reference, Tag): other bytes of
+/// `text`, and `=`, become `=xx`; what is too long ends in a fingerprint of the whole.
+pub fn tag_value(text: &str) -> String {
+    use std::fmt::Write as _;
+    const MOST: usize = 256;
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"+-._:/@".contains(&byte) {
+            value.push(char::from(byte));
+        } else {
+            let _ = write!(value, "={byte:02x}");
+        }
+    }
+    if value.len() > MOST {
+        let mark = crate::backend::names::fingerprint(&[text]);
+        value.truncate(MOST - mark.len() - 1);
+        value = format!("{value}={mark}");
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_hub_name_becomes_a_tag_value_that_ecs_takes() {
+        let long = "ü".repeat(300);
+        for hub in ["prod", "a b", "a=b", "日本", "$(x)", long.as_str()] {
+            let value = tag_value(hub);
+            assert!(value.len() <= 256);
+            assert!(
+                value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
+                "{value}"
+            );
+        }
+        assert_ne!(tag_value("a b"), tag_value("a=20b"));
+    }
+}

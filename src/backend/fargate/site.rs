@@ -1,0 +1,224 @@
+//! One ECS cluster: its tasks are watched, found by their marks, and stopped.
+
+use super::api::{Ecs, MOST_TASKS_A_CALL, Task};
+use super::config::Config;
+use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, TAG_HUB, TAG_KEY, from_task, tag_value};
+use super::status;
+use crate::backend::{Found, Record, Sighting, Site, names};
+use crate::cloud::aws::AwsError;
+use crate::error::Failure;
+use crate::wire::{Code, Phase};
+use futures_util::future::BoxFuture;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// StopTask, "reason": at most 1024 characters (API Reference, Container "reason" and Task "stoppedReason" carry it).
+const MOST_REASON_CHARS: usize = 255;
+/// How long one refresh may take; the next poll begins another.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A cluster, seen with one set of credentials.
+pub struct Cluster {
+    ecs: Arc<Ecs>,
+    name: String,
+    config: Config,
+    id: String,
+}
+
+impl Cluster {
+    /// `name` is a cluster's name or ARN.
+    pub fn new(ecs: Arc<Ecs>, name: String, config: Config) -> Self {
+        let id = format!("{} {name}", ecs.scope());
+        Self { ecs, name, config, id }
+    }
+
+    /// Describes one batch; where ECS refuses the batch as a whole it is split until the bad one stands alone.
+    fn describe<'a>(
+        &'a self,
+        records: &'a [Arc<Record>],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Sighting>> {
+        Box::pin(async move {
+            let arns: Vec<&str> = records.iter().filter_map(|r| r.reference.as_deref()).collect();
+            match self.ecs.describe_tasks(&self.name, &arns, false, deadline).await {
+                Ok((tasks, missing)) => {
+                    let tasks: HashMap<&str, &Task> =
+                        tasks.iter().map(|task| (task.task_arn.as_str(), task)).collect();
+                    let not_missing: HashMap<&str, &str> = missing
+                        .iter()
+                        .filter(|f| f.reason.as_deref() != Some("MISSING"))
+                        .filter_map(|f| Some((f.arn.as_deref()?, f.reason.as_deref().unwrap_or("no reason"))))
+                        .collect();
+                    records.iter().map(|record| sighting(record, &tasks, &not_missing)).collect()
+                }
+                Err(error) if records.len() > 1 && blames_one(&error) => {
+                    let (left, right) = records.split_at(records.len() / 2);
+                    let mut sightings = self.describe(left, deadline).await;
+                    sightings.extend(self.describe(right, deadline).await);
+                    sightings
+                }
+                Err(error) => {
+                    let failure = error.into_failure();
+                    records.iter().map(|_| Sighting::Unclear(failure.clone())).collect()
+                }
+            }
+        })
+    }
+
+    fn found(&self, task: &Task, key: &str) -> Found {
+        let address = self.config.address.unwrap_or_default().name();
+        let mut place = vec![
+            (REGION, self.ecs.region()),
+            (ENDPOINT, self.ecs.endpoint()),
+            (CLUSTER, self.name.as_str()),
+            (ADDRESS, address),
+        ];
+        if let Some(container) = &self.config.container_name {
+            place.push((CONTAINER, container));
+        }
+        let mut record = from_task(task, key, &place);
+        let report = status::report(task, &record);
+        record.url.clone_from(&report.url);
+        Found {
+            created_at_ms: task.created_at_ms(),
+            record,
+            report,
+        }
+    }
+}
+
+impl Site for Cluster {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn batch(&self) -> usize {
+        MOST_TASKS_A_CALL
+    }
+
+    fn observe<'a>(
+        &'a self,
+        records: &'a [Arc<Record>],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Sighting>> {
+        Box::pin(async move {
+            let deadline = deadline.min(Instant::now() + REFRESH_TIMEOUT);
+            let batches = records.chunks(MOST_TASKS_A_CALL).map(|batch| self.describe(batch, deadline));
+            futures_util::future::join_all(batches).await.concat()
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        key: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(async move {
+            let tasks = self
+                .ecs
+                .list_and_describe(&self.name, Some(key), deadline)
+                .await
+                .map_err(AwsError::into_failure)?;
+            Ok(tasks.iter().map(|task| self.found(task, key)).collect())
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        hub: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(async move {
+            let tasks = self
+                .ecs
+                .list_and_describe(&self.name, None, deadline)
+                .await
+                .map_err(AwsError::into_failure)?;
+            let mark = format!("{}-", names::hub_mark(hub));
+            let tag = tag_value(hub);
+            Ok(tasks
+                .iter()
+                .filter_map(|task| {
+                    let key = task.tag(TAG_KEY).or(task.started_by.as_deref())?;
+                    let marked = key.starts_with(&mark) || task.tag(TAG_HUB) == Some(tag.as_str());
+                    marked.then(|| self.found(task, key))
+                })
+                .collect())
+        })
+    }
+
+    fn remove<'a>(
+        &'a self,
+        record: &'a Record,
+        reason: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Phase, Failure>> {
+        Box::pin(async move {
+            let Some(arn) = record.reference.as_deref() else {
+                return Ok(Phase::Gone);
+            };
+            let reason: String = reason
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(MOST_REASON_CHARS)
+                .collect();
+            match self.ecs.stop_task(&self.name, arn, &reason, deadline).await {
+                Ok(task) if task.last_status.as_deref() == Some("STOPPED") => Ok(Phase::Exited),
+                Ok(_) => Ok(Phase::Stopping),
+                Err(error) if blames_one(&error) => self.gone_or(error, record, deadline).await,
+                Err(error) => Err(error.into_failure()),
+            }
+        })
+    }
+}
+
+impl Cluster {
+    /// StopTask refuses a task that it does not find with the same code as any bad parameter, so DescribeTasks is asked.
+    async fn gone_or(
+        &self,
+        error: AwsError,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<Phase, Failure> {
+        let arn = record.reference.as_deref().unwrap_or_default();
+        let (tasks, missing) = self
+            .ecs
+            .describe_tasks(&self.name, &[arn], false, deadline)
+            .await
+            .map_err(AwsError::into_failure)?;
+        let stopped = |task: &Task| task.last_status.as_deref() == Some("STOPPED");
+        if tasks.iter().any(stopped) {
+            return Ok(Phase::Exited);
+        }
+        if tasks.is_empty() && missing.iter().any(|f| f.reason.as_deref() == Some("MISSING")) {
+            return Ok(Phase::Gone);
+        }
+        Err(error.into_failure())
+    }
+}
+
+fn sighting(
+    record: &Record,
+    tasks: &HashMap<&str, &Task>,
+    not_missing: &HashMap<&str, &str>,
+) -> Sighting {
+    let arn = record.reference.as_deref().unwrap_or_default();
+    if let Some(task) = tasks.get(arn) {
+        return Sighting::Seen(status::report(task, record));
+    }
+    if let Some(reason) = not_missing.get(arn) {
+        let message = format!("ecs:DescribeTasks: {arn}: {reason}");
+        return Sighting::Unclear(Failure::new(Code::Unavailable, message));
+    }
+    Sighting::Missing
+}
+
+/// Whether ECS refused because of what was asked about, rather than of who asked or how often.
+fn blames_one(error: &AwsError) -> bool {
+    matches!(
+        error.cloud_code(),
+        Some("InvalidParameterException" | "ClientException")
+    )
+}

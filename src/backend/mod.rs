@@ -1,0 +1,241 @@
+//! What a cloud must be able to do, so that the verbs in `ops` work on it.
+//!
+//! A backend is one folder here and one line in `registry`. It turns config and spec into its cloud's own calls and its
+//! cloud's answers into [`Sighting`]s; deadlines, cancelling, locks, watch groups and frames are the verbs' business.
+
+pub mod config;
+pub mod fargate;
+pub mod names;
+pub mod record;
+pub mod registry;
+
+pub use record::Record;
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::net::Door;
+use crate::net::limiter::Limiter;
+use crate::wire::reply::Check;
+use crate::wire::{Phase, Secret, StartParams};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What every backend is given when it is made.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Environment, clock and chance.
+    pub context: Context,
+    /// The way out.
+    pub door: Arc<dyn Door>,
+    /// The quotas, shared by all of this process.
+    pub limiter: Arc<Limiter>,
+}
+
+/// The settings that come with every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The backend's own settings.
+    pub config: &'a Value,
+    /// Explicit credentials, or null.
+    pub credentials: &'a Secret<Value>,
+}
+
+/// One cloud's way to start, watch and stop servers.
+pub trait Backend: Send + Sync {
+    /// The name in requests and states.
+    fn name(&self) -> &'static str;
+
+    /// How long a stop may take where the request does not say.
+    fn stop_timeout(&self) -> Duration {
+        // Protocol, start: "120000 stop".
+        Duration::from_secs(120)
+    }
+
+    /// Reads and checks everything that a start needs; nothing is created.
+    ///
+    /// # Errors
+    /// `invalid_config` with the field's name; `state_unreadable`.
+    fn launch<'a>(
+        &'a self,
+        params: &'a StartParams,
+    ) -> BoxFuture<'a, Result<Box<dyn Launch>, Failure>>;
+
+    /// The place that `record` names; without one, every place that the config names, which may be none.
+    ///
+    /// # Errors
+    /// `invalid_config` with the field's name.
+    fn sites<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        record: Option<&'a Record>,
+    ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>>;
+
+    /// Looks whether the settings can work; `offline` asks no cloud.
+    fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>>;
+}
+
+/// A place where servers run: one account, region and cluster (or workspace), with the credentials to ask it.
+pub trait Site: Send + Sync {
+    /// The same for all requests that mean the same place with the same credentials.
+    fn id(&self) -> &str;
+
+    /// How many servers one call tells about.
+    fn batch(&self) -> usize;
+
+    /// Asks how these are; the answers are in their order. One bad record never fails the others. May be repeated.
+    fn observe<'a>(
+        &'a self,
+        records: &'a [Arc<Record>],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Sighting>>;
+
+    /// Everything that runs or is on its way up and bears `key`. May be repeated.
+    ///
+    /// # Errors
+    /// Whatever kept the cloud from telling; `permission_denied` where the policy does not allow to look.
+    fn find<'a>(
+        &'a self,
+        key: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>>;
+
+    /// Everything that runs or is on its way up and bears the mark of `hub`. May be repeated.
+    ///
+    /// # Errors
+    /// As `find`.
+    fn list<'a>(
+        &'a self,
+        hub: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>>;
+
+    /// Asks the cloud to remove one; what is gone already is a success. May be repeated.
+    ///
+    /// # Errors
+    /// Whatever kept the cloud from accepting it before `deadline`.
+    fn remove<'a>(
+        &'a self,
+        record: &'a Record,
+        reason: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Phase, Failure>>;
+}
+
+/// One start on its way: what to create, and what is known of it.
+pub trait Launch: Send + Sync {
+    /// What to keep for the server; announced before each creation and after.
+    fn record(&self) -> &Record;
+
+    /// Where it is started.
+    fn site(&self) -> Arc<dyn Site>;
+
+    /// The record of an older attempt that the request's state told of.
+    fn older(&self) -> Option<&Record>;
+
+    /// Whether something may exist in the cloud that this attempt created.
+    fn may_exist(&self) -> bool;
+
+    /// What the admin should know, though the start goes on.
+    fn warnings(&self) -> &[String];
+
+    /// Makes one attempt to create the server. It survives being dropped: `settle` tells what became of it.
+    fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created>;
+
+    /// After a definite answer that nothing runs: the next `create` is a new creation.
+    fn renew(&mut self);
+
+    /// Finds out what an attempt that was dropped or got no answer has created, by repeating it under the same token
+    /// where that is what it takes.
+    ///
+    /// # Errors
+    /// Where it could not be found out before `deadline`: something may be left.
+    fn settle(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Settled, Failure>>;
+}
+
+/// What one attempt to create a server came to.
+#[derive(Debug)]
+pub enum Created {
+    /// It exists, and the record names it.
+    Yes,
+    /// The cloud said no: nothing was created.
+    No {
+        /// Why.
+        failure: Failure,
+        /// What to do about it.
+        then: Then,
+    },
+    /// Nobody knows: the same attempt may be repeated, and nothing else.
+    Unanswered(Failure),
+}
+
+/// What follows a definite no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing helps.
+    GiveUp,
+    /// The same again, after a pause.
+    Again,
+    /// A new creation (a higher number), after a pause.
+    AgainRenewed,
+    /// A new creation in another form, at once.
+    AtOnceRenewed,
+}
+
+/// What `Launch::settle` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing was created.
+    Nothing,
+    /// The record names what was created.
+    Created,
+}
+
+/// What the cloud told about one server.
+#[derive(Debug, Clone)]
+pub enum Sighting {
+    /// It is there.
+    Seen(Report),
+    /// The cloud does not list it: proof of nothing by itself.
+    Missing,
+    /// The cloud could not be asked, or gave no proof.
+    Unclear(Failure),
+}
+
+/// A server as the cloud described it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The step's name, for progress.
+    pub stage: &'static str,
+    /// How far up it is, 0 to 100.
+    pub percent: u8,
+    /// The step as a sentence, for the person who waits.
+    pub message: &'static str,
+    /// Its exit status, once ended.
+    pub exit_code: Option<i32>,
+    /// Where it answers.
+    pub url: Option<String>,
+    /// The cloud's own words for why it ended.
+    pub reason: Option<String>,
+    /// Why it counts as a failed start, where it ended or is ending.
+    pub ending: Option<Failure>,
+    /// When to look again while someone waits for it.
+    pub look_again: Duration,
+    /// When it was last used, RFC 3339.
+    pub last_activity: Option<String>,
+}
+
+/// A server that was found by its marks.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What can be known of it from the cloud alone; `attempt` is empty where it bears none.
+    pub record: Record,
+    /// When it was created, where the cloud tells.
+    pub created_at_ms: Option<u64>,
+    /// How it is.
+    pub report: Report,
+}

@@ -1,0 +1,100 @@
+//! What every backend keeps for a server, inside `state.data`.
+
+use crate::error::Failure;
+use crate::wire::{Code, MAX_STATE_BYTES, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The version of state blobs.
+const VERSION: u64 = 1;
+
+/// A server as this program remembers it. It wins over whatever config or names say now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The server's key.
+    pub key: String,
+    /// The hub that started it.
+    #[serde(default)]
+    pub hub: String,
+    /// The start that it belongs to; empty where the cloud alone was asked and bears none.
+    #[serde(default)]
+    pub attempt: String,
+    /// When that start began, in milliseconds since 1970.
+    #[serde(default)]
+    pub attempted_at_ms: u64,
+    /// The path below which it answers.
+    #[serde(default)]
+    pub service_prefix: String,
+    /// The cloud's own name for it, once known.
+    #[serde(rename = "ref", default)]
+    pub reference: Option<String>,
+    /// Where it answers, once known: it has been seen running.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The backend's own fields.
+    #[serde(flatten)]
+    pub own: Map<String, Value>,
+}
+
+impl Record {
+    /// Reads a state that `backend` wrote.
+    ///
+    /// # Errors
+    /// `state_unreadable`, with what is wrong with it.
+    pub fn read(state: &Value, backend: &str) -> Result<Self, Failure> {
+        let unreadable = |why: String| {
+            Failure::new(Code::StateUnreadable, format!("the stored state {why}"))
+        };
+        let state: State = serde_path_to_error::deserialize(state)
+            .map_err(|e| unreadable(format!("has no good {}", e.path())))?;
+        if state.v != VERSION {
+            return Err(unreadable(format!(
+                "has version {}, and {VERSION} is the newest that is known",
+                state.v
+            )));
+        }
+        if state.backend != backend {
+            return Err(unreadable(format!(
+                "was written by backend {:?}, not {backend:?}",
+                state.backend
+            )));
+        }
+        let record: Self = serde_path_to_error::deserialize(Value::Object(state.data))
+            .map_err(|e| unreadable(format!("has no good data.{}", e.path())))?;
+        if record.key.is_empty() {
+            return Err(unreadable("has no key".to_owned()));
+        }
+        Ok(record)
+    }
+
+    /// The state to hand to the caller.
+    ///
+    /// # Errors
+    /// `invalid_config` where it would be larger than 4 KiB.
+    pub fn write(&self, backend: &str) -> Result<State, Failure> {
+        let Ok(Value::Object(data)) = serde_json::to_value(self) else {
+            return Err(Failure::new(Code::Internal, "the state cannot be written"));
+        };
+        let state = State {
+            v: VERSION,
+            backend: backend.to_owned(),
+            data,
+        };
+        let size = serde_json::to_vec(&state).map_or(0, |text| text.len());
+        if size > MAX_STATE_BYTES {
+            return Err(Failure::invalid_config(
+                "config",
+                format!(
+                    "names are too long: the server's state would take {size} bytes, {MAX_STATE_BYTES} at most"
+                ),
+            ));
+        }
+        Ok(state)
+    }
+
+    /// One of the backend's own strings.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.own.get(name)?.as_str()
+    }
+}

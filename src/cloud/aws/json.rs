@@ -1,0 +1,248 @@
+//! The AWS JSON 1.1 protocol: one signed POST a call.
+
+use super::account::Account;
+use super::error::AwsError;
+use crate::context::Context;
+use crate::net::limiter::{Limiter, Quota};
+use crate::net::retry::{self, Pace};
+use crate::net::{Door, Request, Response};
+use crate::wire::Code;
+use bytes::Bytes;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How a service is spelt in its headers and signatures.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceName {
+    /// The prefix of X-Amz-Target.
+    pub target: &'static str,
+    /// The signing name, which is also the prefix of operations in policies.
+    pub signing: &'static str,
+}
+
+/// One service of one account.
+pub struct JsonService {
+    /// How the service is spelt.
+    pub name: ServiceName,
+    /// Whose it is, and where.
+    pub account: Account,
+    /// Calls of one scope share the quotas.
+    pub scope: String,
+    /// The way out.
+    pub door: Arc<dyn Door>,
+    /// The quotas.
+    pub limiter: Arc<Limiter>,
+    /// Clock and chance.
+    pub context: Context,
+}
+
+/// A successful answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The answer's JSON.
+    pub body: Value,
+    /// AWS's id of the request.
+    pub request_id: Option<String>,
+}
+
+impl JsonService {
+    /// Makes one call, within `quotas`. It is not repeated, except once with fresh credentials where AWS refused the old.
+    ///
+    /// # Errors
+    /// Every variant; `AwsError::had_no_effect` tells whether the call may have had one.
+    pub async fn call_once(
+        &self,
+        action: &str,
+        body: &Value,
+        quotas: &[Quota],
+        deadline: Instant,
+    ) -> Result<Answer, AwsError> {
+        let operation = format!("{}:{action}", self.name.signing);
+        let first = self.exchange(action, &operation, body, quotas, deadline).await;
+        match first {
+            // Credentials may have been rotated or have ended early; refused calls had no effect.
+            Err(error @ AwsError::Refused { .. }) if error.code() == Code::Unauthenticated => {
+                self.account.forget_credentials().await;
+                self.exchange(action, &operation, body, quotas, deadline).await
+            }
+            other => other,
+        }
+    }
+
+    /// Makes a call that may be repeated, with pauses, until `deadline`.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call(
+        &self,
+        action: &str,
+        body: &Value,
+        quotas: &[Quota],
+        deadline: Instant,
+    ) -> Result<Answer, AwsError> {
+        retry::until(
+            &self.context,
+            Pace::CALL,
+            deadline,
+            || self.call_once(action, body, quotas, deadline),
+            AwsError::again,
+        )
+        .await
+    }
+
+    /// Waits until `quotas` leave room for one call. Dropping the wait sends nothing.
+    ///
+    /// # Errors
+    /// `Queue` where there is no room before `deadline`.
+    pub async fn admit(
+        &self,
+        operation: &str,
+        quotas: &[Quota],
+        deadline: Instant,
+    ) -> Result<(), AwsError> {
+        let taken = self.limiter.take(&self.scope, quotas, deadline).await;
+        taken.map_err(|wait| AwsError::Queue {
+            operation: operation.to_owned(),
+            wait,
+        })
+    }
+
+    async fn exchange(
+        &self,
+        action: &str,
+        operation: &str,
+        body: &Value,
+        quotas: &[Quota],
+        deadline: Instant,
+    ) -> Result<Answer, AwsError> {
+        self.admit(operation, quotas, deadline).await?;
+        let mut request = self.request(action, body);
+        self.account
+            .sign(&mut request, self.name.signing, operation, &self.context)
+            .await?;
+        let answer = self.door.send(request).await;
+        tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
+        read(
+            answer.map_err(|source| AwsError::NoAnswer {
+                operation: operation.to_owned(),
+                source,
+            })?,
+            operation,
+            &self.context,
+        )
+    }
+
+    fn request(&self, action: &str, body: &Value) -> Request {
+        let mut request = Request::new(Bytes::from(body.to_string()));
+        *request.method_mut() = http::Method::POST;
+        // `check_endpoint` has parsed the endpoint; a path of "/" is all that is added.
+        *request.uri_mut() = format!("{}/", self.account.endpoint)
+            .parse()
+            .unwrap_or_default();
+        let headers = request.headers_mut();
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/x-amz-json-1.1"),
+        );
+        if let Ok(target) = http::HeaderValue::try_from(format!("{}.{action}", self.name.target)) {
+            headers.insert("x-amz-target", target);
+        }
+        request
+    }
+}
+
+fn read(answer: Response, operation: &str, context: &Context) -> Result<Answer, AwsError> {
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let request_id = header("x-amzn-requestid");
+    let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
+    if answer.status().is_success() {
+        return match body {
+            Some(body @ Value::Object(_)) => Ok(Answer { body, request_id }),
+            _ => Err(AwsError::Unreadable {
+                operation: operation.to_owned(),
+                why: format!("{} bytes that are no JSON object", answer.body().len()),
+            }),
+        };
+    }
+    let text = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| Some(body.as_ref()?.get(*name)?.as_str()?.to_owned()))
+    };
+    // "namespace#Code" in __type, or "Code:http://…" in the header: both forms are in the protocol's definition (Smithy,
+    // "AWS JSON 1.1 protocol", Operation error serialization).
+    let cloud_code = text(&["__type", "code"])
+        .or_else(|| header("x-amzn-errortype"))
+        .map(|code| {
+            let code = code.rsplit('#').next().unwrap_or_default();
+            code.split(':').next().unwrap_or_default().to_owned()
+        });
+    Err(AwsError::Refused {
+        operation: operation.to_owned(),
+        http_status: answer.status().as_u16(),
+        cloud_code,
+        message: text(&["message", "Message"])
+            .unwrap_or_else(|| format!("HTTP {}", answer.status().as_u16())),
+        request_id,
+        retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
+        body: body.unwrap_or(Value::Null),
+    })
+}
+
+/// Seconds, or an HTTP date (RFC 9110, 10.2.3); at most an hour, so that a broken header does not stop a hub.
+fn retry_after(value: &str, context: &Context) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    let pause = match value.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(context.now())
+            .ok()?,
+    };
+    Some(pause.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
+        assert_eq!(retry_after("7", &context), Some(Duration::from_secs(7)));
+        assert_eq!(
+            retry_after("Thu, 01 Jan 1970 00:00:09 GMT", &context),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(retry_after("soon", &context), None);
+    }
+
+    #[test]
+    fn html_from_something_in_between_is_an_error_of_its_status() {
+        let mut answer = Response::new(Bytes::from_static(b"<html>502</html>"));
+        *answer.status_mut() = http::StatusCode::BAD_GATEWAY;
+        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
+        let error = read(answer, "ecs:RunTask", &context).unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(!error.had_no_effect());
+    }
+
+    #[test]
+    fn the_namespace_of_a_code_is_left_out() {
+        let body = r#"{"__type":"com.amazonaws.ecs#ClientException","message":"m"}"#;
+        let mut answer = Response::new(Bytes::from(body));
+        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
+        let error = read(answer, "ecs:RunTask", &context).unwrap_err();
+        assert_eq!(error.cloud_code(), Some("ClientException"));
+    }
+}

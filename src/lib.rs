@@ -1,0 +1,15 @@
+//! cloudspawner starts JupyterHub's single-user servers on AWS Fargate.
+//!
+//! The rooms, each of which uses only those to its right:
+//! `cli` > `serve` > `ops` > `backend` > `cloud` > `net`. `wire`, `error`, `context` and `redact` are leaves that all may use.
+
+pub mod backend;
+pub mod cli;
+pub mod cloud;
+pub mod context;
+pub mod error;
+pub mod net;
+pub mod ops;
+pub mod redact;
+pub mod serve;
+pub mod wire;

@@ -1,0 +1,24 @@
+//! `check`: whether the settings can work.
+
+use super::Ops;
+use crate::backend::Settings;
+use crate::error::Failure;
+use crate::wire::CheckParams;
+use crate::wire::reply::CheckResult;
+
+impl Ops {
+    /// Every finding, good and bad. May be repeated; nothing is changed.
+    ///
+    /// # Errors
+    /// `bad_request` for a backend that is not known.
+    pub async fn check(&self, params: &CheckParams) -> Result<CheckResult, Failure> {
+        let backend = self.registry.get(&params.backend)?;
+        let settings = Settings {
+            config: &params.config,
+            credentials: &params.credentials,
+        };
+        Ok(CheckResult {
+            checks: backend.check(settings, params.offline).await,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Start and stop of one server run one at a time: a stop pre-empts a start, a second stop joins the first.
+
+use crate::error::Failure;
+use crate::wire::reply::StopResult;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+/// A stop that several callers can wait for.
+type SharedStop = Shared<BoxFuture<'static, Result<StopResult, Failure>>>;
+
+/// Every server that something is being done to.
+#[derive(Default)]
+pub struct Desk {
+    servers: Mutex<HashMap<String, Arc<Server>>>,
+}
+
+#[derive(Default)]
+struct Server {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    start: Mutex<Option<CancellationToken>>,
+    stop: Mutex<Option<SharedStop>>,
+}
+
+/// The right to act on a server; the next one gets it when this is dropped.
+pub struct Turn {
+    _guard: OwnedMutexGuard<()>,
+    _server: Arc<Server>,
+}
+
+impl Desk {
+    /// Waits until nothing else is being done to the server, then lets a start have it. `cancel` is called by a stop.
+    pub async fn start(&self, key: &str, cancel: &CancellationToken) -> Turn {
+        let server = self.server(key);
+        let guard = server.turn.clone().lock_owned().await;
+        *lock(&server.start) = Some(cancel.clone());
+        Turn {
+            _guard: guard,
+            _server: server,
+        }
+    }
+
+    /// Cancels a start that is under way, waits for its clean-up, then runs `stop`; or joins a stop that runs already.
+    ///
+    /// It goes on where nobody waits for it any more.
+    pub async fn stop<F>(&self, key: &str, stop: F) -> Result<StopResult, Failure>
+    where
+        F: Future<Output = Result<StopResult, Failure>> + Send + 'static,
+    {
+        let server = self.server(key);
+        let running = {
+            let mut slot = lock(&server.stop);
+            match slot.as_ref().filter(|stop| stop.peek().is_none()) {
+                Some(joined) => joined.clone(),
+                None => {
+                    let server = server.clone();
+                    let task = tokio::spawn(async move {
+                        if let Some(start) = lock(&server.start).take() {
+                            start.cancel();
+                        }
+                        let _turn = server.turn.clone().lock_owned().await;
+                        stop.await
+                    });
+                    let fresh = task
+                        .map(|ended| {
+                            ended.unwrap_or_else(|error| {
+                                Err(Failure::new(
+                                    crate::wire::Code::Internal,
+                                    format!("stop broke off: {error}"),
+                                )
+                                .with_cleanup(crate::wire::Cleanup::Needed))
+                            })
+                        })
+                        .boxed()
+                        .shared();
+                    *slot = Some(fresh.clone());
+                    fresh
+                }
+            }
+        };
+        running.await
+    }
+
+    /// Whether something is being done to the server right now.
+    pub fn is_busy(&self, key: &str) -> bool {
+        lock(&self.servers)
+            .get(key)
+            .is_some_and(|server| server.turn.try_lock().is_err())
+    }
+
+    fn server(&self, key: &str) -> Arc<Server> {
+        let mut servers = lock(&self.servers);
+        // Whoever is not being waited for is not held by anybody else.
+        if servers.len() > 1000 {
+            servers.retain(|_, server| Arc::strong_count(server) > 1);
+        }
+        servers.entry(key.to_owned()).or_default().clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,121 @@
+//! `gc`: what bears this hub's mark and nobody keeps. A plan, unless it is told to apply it.
+
+use super::Ops;
+use crate::backend::{Found, Settings, Site, names};
+use crate::error::Failure;
+use crate::wire::reply::GcResult;
+use crate::wire::{Code, GcParams, Keep, Phase, StaleServer};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Protocol, start: "min_age_ms 900000".
+const MIN_AGE: Duration = Duration::from_secs(900);
+const REASON: &str = "removed by cloudspawner gc: no server of the hub";
+
+impl Ops {
+    /// Finds stale servers in every cluster that the config names, and with `apply` removes them. May be repeated.
+    ///
+    /// # Errors
+    /// `permission_denied` where listing is not allowed; `conflict` where more than half of all would be removed without
+    /// `force`. What fails for one server alone is in the result.
+    pub async fn gc(&self, params: &GcParams, deadline: Instant) -> Result<GcResult, Failure> {
+        if params.hub.is_empty() {
+            return Err(Failure::new(Code::BadRequest, "params.hub: must not be empty"));
+        }
+        let backend = self.registry.get(&params.backend)?;
+        let settings = Settings {
+            config: &params.config,
+            credentials: &params.credentials,
+        };
+        let sites = backend.sites(settings, None).await?;
+        if sites.is_empty() {
+            return Err(Failure::invalid_config(
+                "config.clusters",
+                "gc needs to know where to look; name the clusters",
+            ));
+        }
+        let mut errors = Vec::new();
+        let mut all = Vec::new();
+        for site in &sites {
+            match site.list(&params.hub, deadline).await {
+                Ok(found) => all.extend(found.into_iter().map(|f| (site.clone(), f))),
+                Err(failure) if sites.len() == 1 => return Err(failure),
+                Err(failure) => errors.push(*failure.0),
+            }
+        }
+        let seen = all.len();
+        let kept = Kept::new(&params.keep);
+        let min_age = params.min_age_ms.map_or(MIN_AGE, Duration::from_millis);
+        let stale: Vec<(Arc<dyn Site>, Found, StaleServer)> = all
+            .into_iter()
+            .filter(|(_, found)| !kept.has(found) && !self.desk.is_busy(&found.record.key))
+            .filter_map(|(site, found)| {
+                let stale = self.stale(&found, min_age)?;
+                Some((site, found, stale))
+            })
+            .collect();
+        let mut result = GcResult {
+            stale: stale.iter().map(|(_, _, s)| s.clone()).collect(),
+            removed: Vec::new(),
+            errors,
+        };
+        if !params.apply {
+            return Ok(result);
+        }
+        if stale.len() * 2 > seen && !params.force {
+            return Err(Failure::new(
+                Code::Conflict,
+                format!(
+                    "{} of {seen} servers would be removed, which is more than half: see that keep lists every server, then set force",
+                    stale.len()
+                ),
+            ));
+        }
+        for (site, found, stale) in stale {
+            match self.remove_surely(&site, &found.record, true, REASON, deadline).await {
+                Ok(_) => {
+                    tracing::info!(key = stale.key, reference = stale.reference, "stale server removed");
+                    result.removed.push(stale.reference);
+                }
+                Err(failure) => result.errors.push(*failure.0),
+            }
+        }
+        Ok(result)
+    }
+
+    /// Old enough, and not on its way down already. One whose age nobody knows is left alone.
+    fn stale(&self, found: &Found, min_age: Duration) -> Option<StaleServer> {
+        let age_ms = self.context.now_ms().saturating_sub(found.created_at_ms?);
+        let old = u128::from(age_ms) >= min_age.as_millis();
+        let up = matches!(found.report.phase, Phase::Pending | Phase::Running);
+        (old && up).then(|| StaleServer {
+            key: found.record.key.clone(),
+            reference: found.record.reference.clone().unwrap_or_default(),
+            age_ms,
+        })
+    }
+}
+
+struct Kept {
+    keys: HashSet<String>,
+    references: HashSet<String>,
+}
+
+impl Kept {
+    fn new(keep: &[Keep]) -> Self {
+        Self {
+            keys: keep
+                .iter()
+                .flat_map(|k| k.server.as_ref().map(names::key).into_iter().chain(k.key.clone()))
+                .collect(),
+            references: keep.iter().filter_map(|k| k.reference.clone()).collect(),
+        }
+    }
+
+    fn has(&self, found: &Found) -> bool {
+        self.keys.contains(&found.record.key)
+            || found.record.reference.as_ref().is_some_and(|r| self.references.contains(r))
+    }
+}

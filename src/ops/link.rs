@@ -1,0 +1,132 @@
+//! What a verb sees of its caller: frames out, acks in, and the wish to stop.
+
+use crate::error::Failure;
+use crate::wire::{Code, Event, Frame, State};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Where frames go; the one writer of stdout is at its end.
+#[derive(Clone)]
+pub struct Output {
+    frames: mpsc::UnboundedSender<(Frame, Option<oneshot::Sender<bool>>)>,
+}
+
+/// The writer's end of an [`Output`]: each frame, and whom to tell whether it was written.
+pub type OutputEnd = mpsc::UnboundedReceiver<(Frame, Option<oneshot::Sender<bool>>)>;
+
+impl Output {
+    /// An output and its end.
+    #[must_use]
+    pub fn new() -> (Self, OutputEnd) {
+        let (frames, end) = mpsc::unbounded_channel();
+        (Self { frames }, end)
+    }
+
+    /// Hands a frame to the writer. Where the reader is gone the frame is lost, which is the reader's choice.
+    pub fn send(&self, frame: Frame) {
+        let _ = self.frames.send((frame, None));
+    }
+
+    /// Writes and flushes a frame; false where it could not be written.
+    pub async fn write(&self, frame: Frame) -> bool {
+        let (done, written) = oneshot::channel();
+        self.frames.send((frame, Some(done))).is_ok() && written.await.unwrap_or(false)
+    }
+}
+
+/// How far the caller has acknowledged state frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Acks {
+    /// The highest `seq` that was acknowledged.
+    pub seq: u64,
+    /// Whether no further ack can come.
+    pub closed: bool,
+}
+
+/// One request's connection to its caller.
+pub struct Link {
+    id: Option<String>,
+    output: Output,
+    seq: AtomicU64,
+    percent: AtomicU8,
+    acks: Option<watch::Receiver<Acks>>,
+    /// The caller does not want the result any more: remove what was created.
+    pub cancelled: CancellationToken,
+    /// The program ends: create nothing more, and leave what there is to be found again.
+    pub ending: CancellationToken,
+}
+
+impl Link {
+    /// A link for the request `id`; with `acks`, each state frame is awaited before anything is created.
+    #[must_use]
+    pub fn new(
+        id: Option<String>,
+        output: Output,
+        acks: Option<watch::Receiver<Acks>>,
+        ending: CancellationToken,
+    ) -> Self {
+        Self {
+            id,
+            output,
+            seq: AtomicU64::new(0),
+            percent: AtomicU8::new(0),
+            acks,
+            cancelled: CancellationToken::new(),
+            ending,
+        }
+    }
+
+    /// Tells how a start is getting on; `percent` never falls.
+    pub fn tell(&self, stage: &str, percent: u8, message: impl Into<String>) {
+        let percent = self.percent.fetch_max(percent, Ordering::Relaxed).max(percent);
+        self.output.send(Frame::Event {
+            id: self.id.clone(),
+            seq: self.next(),
+            event: Event {
+                stage: stage.to_owned(),
+                percent,
+                message: message.into(),
+                link: None,
+            },
+        });
+    }
+
+    /// Hands out a state that the caller must keep.
+    pub fn announce(&self, state: State) {
+        self.output.send(Frame::State {
+            id: self.id.clone(),
+            seq: self.next(),
+            state,
+        });
+    }
+
+    /// Hands out a state and waits until the caller has it: something is about to be created.
+    ///
+    /// # Errors
+    /// `cancelled` where the frame cannot be written, or no ack can come any more.
+    pub async fn announce_and_wait(&self, state: State) -> Result<(), Failure> {
+        let seq = self.next();
+        let gone = || Failure::new(Code::Cancelled, "the caller went away before the state was acknowledged");
+        let frame = Frame::State {
+            id: self.id.clone(),
+            seq,
+            state,
+        };
+        if !self.output.write(frame).await {
+            return Err(gone());
+        }
+        let Some(mut acks) = self.acks.clone() else {
+            return Ok(());
+        };
+        let acked = acks.wait_for(|acks| acks.seq >= seq || acks.closed).await;
+        match acked {
+            Ok(acks) if acks.seq >= seq => Ok(()),
+            _ => Err(gone()),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.seq.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

@@ -1,0 +1,76 @@
+//! The verbs, the same for every cloud.
+//!
+//! Here live deadlines, cancelling, one-at-a-time for each server, watch groups and the order of frames. What a cloud means
+//! is the backend's business; how frames become bytes is `serve`'s.
+
+mod check;
+mod desk;
+mod gc;
+mod link;
+mod poll;
+mod start;
+mod stop;
+mod watch;
+
+pub use link::{Acks, Link, Output, OutputEnd};
+
+use crate::backend::registry::Registry;
+use crate::backend::{Record, Surroundings};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::wire::{Code, Server};
+use desk::Desk;
+use std::sync::Arc;
+use std::time::Duration;
+use watch::Watch;
+
+/// The clouds are eventually consistent: until this long after an attempt began, a server that is not listed may still
+/// appear (RunTask in the ECS API Reference advises to wait up to five minutes).
+const CONSISTENT_AFTER: Duration = Duration::from_secs(300);
+
+/// Every verb of this process, over one set of connections, quotas and watch groups.
+#[derive(Clone)]
+pub struct Ops {
+    registry: Arc<Registry>,
+    context: Context,
+    watch: Arc<Watch>,
+    desk: Arc<Desk>,
+}
+
+impl Ops {
+    /// All verbs over all backends.
+    #[must_use]
+    pub fn new(surroundings: &Surroundings) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(surroundings)),
+            context: surroundings.context.clone(),
+            watch: Arc::default(),
+            desk: Arc::default(),
+        }
+    }
+
+    /// The backends that are built in, sorted.
+    #[must_use]
+    pub fn backends(&self) -> Vec<String> {
+        self.registry.names()
+    }
+
+    /// Whether a server of this record that is not listed may still appear.
+    fn may_still_appear(&self, record: &Record) -> bool {
+        let age_ms = self.context.now_ms().saturating_sub(record.attempted_at_ms);
+        u128::from(age_ms) < CONSISTENT_AFTER.as_millis()
+    }
+}
+
+/// Refuses a server that names nobody.
+fn check_server(server: &Server, field: &str) -> Result<(), Failure> {
+    for (name, value) in [("hub", &server.hub), ("user", &server.user)] {
+        if value.is_empty() {
+            return Err(Failure::new(
+                Code::BadRequest,
+                format!("{field}.{name}: must not be empty"),
+            ));
+        }
+    }
+    Ok(())
+}

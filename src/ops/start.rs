@@ -1,0 +1,367 @@
+//! `start`: create, watch, answer; and leave nothing behind where that does not succeed.
+
+use super::link::Link;
+use super::{Ops, check_server};
+use crate::backend::{Created, Launch, Record, Sighting, Then};
+use crate::error::Failure;
+use crate::net::retry::Pace;
+use crate::wire::reply::StartResult;
+use crate::wire::{Cleanup, Code, Phase, StartParams};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Clean-up after the deadline (protocol, start: "5 s more").
+const CLEANUP_AFTER_DEADLINE: Duration = Duration::from_secs(5);
+/// Clean-up after a cancel (protocol, start: "a cancelled start has 120 s").
+const CLEANUP_AFTER_CANCEL: Duration = Duration::from_secs(120);
+/// So many definite refusals to tell how a server is, one after the other, and the start gives up.
+const MOST_REFUSALS: u32 = 3;
+
+/// How a start was broken off.
+enum Interruption {
+    Cancelled,
+    Deadline,
+    Ending,
+}
+
+/// How a server's way up ended.
+enum Ended {
+    /// It runs, at this address.
+    Up(String),
+    /// It will not come up; `over` where nothing of it is left to stop.
+    Down { failure: Failure, over: bool },
+}
+
+/// What is known while a start is under way, for the case that it is broken off.
+#[derive(Default)]
+struct Trouble {
+    /// What was last in the way.
+    last: Option<Failure>,
+    /// The server has ended by itself: there is nothing to stop.
+    over: bool,
+    /// Something was created in an earlier try of this start.
+    created_before: bool,
+}
+
+impl Ops {
+    /// Starts a server and answers with its address.
+    ///
+    /// The same attempt may be started again with its last state: what exists is carried on with. `deadline` is the
+    /// request's own; clean-up may take longer.
+    ///
+    /// # Errors
+    /// Any code; `cleanup` says what is left.
+    pub async fn start(
+        &self,
+        params: &StartParams,
+        link: &Link,
+        deadline: Instant,
+    ) -> Result<StartResult, Failure> {
+        check_server(&params.server, "params.server")?;
+        check_attempt(&params.attempt)?;
+        let backend = self.registry.get(&params.backend)?;
+        let began_ms = self.context.now_ms();
+        let mut launch = self
+            .interruptible(link, deadline, backend.launch(params))
+            .await
+            .unwrap_or_else(|interruption| Err(failure_of(&interruption, None)))?;
+        for warning in launch.warnings() {
+            tracing::warn!(key = launch.record().key, "{warning}");
+            link.tell("warning", 0, warning.as_str());
+        }
+        let key = launch.record().key.clone();
+        let turn = self
+            .interruptible(link, deadline, self.desk.start(&key, &link.cancelled))
+            .await;
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(interruption) => return Err(failure_of(&interruption, None)),
+        };
+        let mut trouble = Trouble::default();
+        let run = self.run(&params.backend, launch.as_mut(), link, deadline, began_ms, &mut trouble);
+        let (failure, interruption) = match self.interruptible(link, deadline, run).await {
+            Ok(Ok(result)) => {
+                tracing::info!(key, url = result.url, "server started");
+                return Ok(result);
+            }
+            Ok(Err(failure)) => (failure, None),
+            Err(interruption) => (
+                failure_of(&interruption, trouble.last.take()),
+                Some(interruption),
+            ),
+        };
+        let failure = self
+            .clean_up(&params.backend, launch.as_mut(), link, deadline, interruption, &trouble, failure)
+            .await;
+        tracing::info!(key, code = ?failure.code(), cleanup = ?failure.0.cleanup, "server not started");
+        Err(failure)
+    }
+
+    async fn interruptible<T>(
+        &self,
+        link: &Link,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interruption> {
+        tokio::select! {
+            biased;
+            () = link.cancelled.cancelled() => Err(Interruption::Cancelled),
+            () = link.ending.cancelled() => Err(Interruption::Ending),
+            done = work => Ok(done),
+            () = tokio::time::sleep_until(deadline) => Err(Interruption::Deadline),
+        }
+    }
+
+    async fn run(
+        &self,
+        backend: &str,
+        launch: &mut dyn Launch,
+        link: &Link,
+        deadline: Instant,
+        began_ms: u64,
+        trouble: &mut Trouble,
+    ) -> Result<StartResult, Failure> {
+        link.tell("requested", 0, "Your server is being requested");
+        self.remove_older(launch, began_ms, deadline).await?;
+        let mut shortages = 0;
+        loop {
+            if launch.record().reference.is_none() {
+                link.announce_and_wait(launch.record().write(backend)?).await?;
+                self.create(backend, launch, link, deadline, trouble).await?;
+            }
+            trouble.created_before = true;
+            link.announce(launch.record().write(backend)?);
+            match self.follow(launch, link, deadline, trouble).await {
+                Ended::Up(url) => {
+                    let record = Record {
+                        url: Some(url.clone()),
+                        ..launch.record().clone()
+                    };
+                    let state = record.write(backend)?;
+                    return Ok(StartResult { url, state });
+                }
+                Ended::Down { failure, over } => {
+                    trouble.over = over;
+                    if failure.code() != Code::CapacityUnavailable {
+                        return Err(failure);
+                    }
+                    link.tell("capacity", 0, again_message(&failure));
+                    trouble.last = Some(failure);
+                    self.pause(Pace::CAPACITY, shortages).await;
+                    shortages += 1;
+                    launch.renew();
+                    trouble.over = false;
+                }
+            }
+        }
+    }
+
+    /// Stops whatever the cloud still runs for this server from an older attempt.
+    async fn remove_older(
+        &self,
+        launch: &mut dyn Launch,
+        began_ms: u64,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        const REASON: &str = "replaced by a newer start of the same server";
+        let site = launch.site();
+        if let Some(older) = launch.older().filter(|older| older.reference.is_some()) {
+            self.remove_surely(&site, older, false, REASON, deadline).await?;
+        }
+        if launch.record().attempted_at_ms < began_ms {
+            return Ok(());
+        }
+        let found = match site.find(&launch.record().key, deadline).await {
+            Ok(found) => found,
+            Err(failure) if failure.code() == Code::PermissionDenied => {
+                tracing::warn!(%failure, "the lookup by key is off: a server of an older attempt would not be found");
+                return Ok(());
+            }
+            // A cluster that does not exist has nothing in it; creating there will say so best.
+            Err(failure) if failure.code() == Code::NotFound => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        for older in found.iter().filter(|f| f.record.attempt != launch.record().attempt) {
+            tracing::info!(key = older.record.key, reference = older.record.reference, "stopping an older attempt");
+            self.remove_surely(&site, &older.record, true, REASON, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates the server; what may pass is tried again until the start is broken off from outside.
+    async fn create(
+        &self,
+        backend: &str,
+        launch: &mut dyn Launch,
+        link: &Link,
+        deadline: Instant,
+        trouble: &mut Trouble,
+    ) -> Result<(), Failure> {
+        let mut failures = 0;
+        loop {
+            let (failure, then) = match launch.create(deadline).await {
+                Created::Yes => return Ok(()),
+                Created::No { failure, then } => (failure, then),
+                Created::Unanswered(failure) => (failure, Then::Again),
+            };
+            tracing::warn!(key = launch.record().key, %failure, "creation did not succeed");
+            match then {
+                Then::GiveUp => return Err(failure),
+                Then::AtOnceRenewed => {}
+                Then::Again | Then::AgainRenewed => {
+                    link.tell("waiting", 0, again_message(&failure));
+                    let pace = if then == Then::Again { Pace::CALL } else { Pace::CAPACITY };
+                    trouble.last = Some(failure);
+                    self.pause(pace, failures).await;
+                    failures += 1;
+                }
+            }
+            if then != Then::Again {
+                launch.renew();
+                link.announce_and_wait(launch.record().write(backend)?).await?;
+            }
+        }
+    }
+
+    /// Waits until the server runs or will not.
+    async fn follow(
+        &self,
+        launch: &mut dyn Launch,
+        link: &Link,
+        deadline: Instant,
+        trouble: &mut Trouble,
+    ) -> Ended {
+        let site = launch.site();
+        let record = launch.record();
+        let mut follow = self.watch.follow(&site, record);
+        let mut refusals = 0;
+        let mut told = "";
+        loop {
+            let look = follow.next(deadline).await;
+            match look.sighting {
+                Sighting::Seen(report) => {
+                    refusals = 0;
+                    if told != report.stage {
+                        told = report.stage;
+                        link.tell(told, report.percent, report.message);
+                    }
+                    if let (Phase::Running, Some(url)) = (report.phase, report.url) {
+                        return Ended::Up(url);
+                    }
+                    if let Some(failure) = report.ending {
+                        // Only once it has ended may a new one take its place; any other end is told at once.
+                        let over = matches!(report.phase, Phase::Exited | Phase::Gone);
+                        if over || failure.code() != Code::CapacityUnavailable {
+                            return Ended::Down { failure, over: true };
+                        }
+                    }
+                }
+                Sighting::Missing if look.ever_seen || !self.may_still_appear(record) => {
+                    let failure = Failure::new(
+                        Code::StartFailed,
+                        format!("{} is gone", record.reference.as_deref().unwrap_or_default()),
+                    );
+                    return Ended::Down { failure, over: true };
+                }
+                Sighting::Missing => {}
+                Sighting::Unclear(failure) => {
+                    let passes = matches!(failure.code(), Code::Throttled | Code::Unavailable);
+                    refusals = if passes { 0 } else { refusals + 1 };
+                    if refusals >= MOST_REFUSALS {
+                        return Ended::Down { failure, over: false };
+                    }
+                    tracing::warn!(key = record.key, %failure, "could not find out how the server is");
+                    link.tell("waiting", 0, again_message(&failure));
+                    trouble.last = Some(failure);
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, pace: Pace, failures: u32) {
+        tokio::time::sleep(pace.pause(failures, None, &self.context)).await;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and all are at hand in one place")]
+    async fn clean_up(
+        &self,
+        backend: &str,
+        launch: &mut dyn Launch,
+        link: &Link,
+        deadline: Instant,
+        interruption: Option<Interruption>,
+        trouble: &Trouble,
+        failure: Failure,
+    ) -> Failure {
+        let nothing_left = if trouble.created_before { Cleanup::Done } else { Cleanup::None };
+        if trouble.over || !launch.may_exist() {
+            return failure.with_cleanup(nothing_left);
+        }
+        let until = match interruption {
+            Some(Interruption::Ending) => return failure.with_cleanup(Cleanup::Needed),
+            Some(Interruption::Cancelled) => Instant::now() + CLEANUP_AFTER_CANCEL,
+            Some(Interruption::Deadline) => Instant::now() + CLEANUP_AFTER_DEADLINE,
+            None => deadline.max(Instant::now()) + CLEANUP_AFTER_DEADLINE,
+        };
+        let removal = async {
+            match launch.settle(until).await? {
+                crate::backend::Settled::Nothing => Ok(nothing_left),
+                crate::backend::Settled::Created => {
+                    link.announce(launch.record().write(backend)?);
+                    let reason = format!("start did not succeed: {:?}", failure.code());
+                    let site = launch.site();
+                    self.remove_surely(&site, launch.record(), false, &reason, until)
+                        .await
+                        .map(|_| Cleanup::Done)
+                }
+            }
+        };
+        let removed = tokio::select! {
+            removed = tokio::time::timeout_at(until, removal) => removed
+                .unwrap_or_else(|_| Err(Failure::new(Code::Deadline, "the cloud did not accept the removal in time"))),
+            () = link.ending.cancelled() => Err(Failure::new(Code::Cancelled, "the program ends")),
+        };
+        match removed {
+            Ok(cleanup) => failure.with_cleanup(cleanup),
+            Err(why) => {
+                tracing::warn!(key = launch.record().key, %why, "something may be left");
+                failure
+                    .with_cleanup(Cleanup::Needed)
+                    .because(format!("clean-up: {}", why.0.message))
+            }
+        }
+    }
+}
+
+fn failure_of(interruption: &Interruption, trouble: Option<Failure>) -> Failure {
+    match (interruption, trouble) {
+        (Interruption::Cancelled, _) => Failure::new(Code::Cancelled, "the start was cancelled"),
+        (Interruption::Ending, _) => Failure::new(Code::Cancelled, "the program ends"),
+        (Interruption::Deadline, Some(trouble)) => trouble.because("the start's time was up"),
+        (Interruption::Deadline, None) => {
+            Failure::new(Code::Deadline, "the server did not come up in the start's time")
+        }
+    }
+}
+
+/// What the person who waits reads while something is tried again.
+fn again_message(failure: &Failure) -> &'static str {
+    match failure.code() {
+        Code::CapacityUnavailable => "The cloud has no capacity right now, trying again",
+        Code::Throttled => "The cloud is busy, trying again",
+        _ => "The cloud does not answer, trying again",
+    }
+}
+
+/// Protocol, start: "8 to 48 of letters, digits, "-"".
+fn check_attempt(attempt: &str) -> Result<(), Failure> {
+    let good = (8..=48).contains(&attempt.len())
+        && attempt.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if good {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::BadRequest,
+        format!("params.attempt: must be 8 to 48 letters, digits and \"-\", not {attempt:?}"),
+    ))
+}

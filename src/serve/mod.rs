@@ -1,0 +1,82 @@
+//! Bytes to wire and back: one request a process (`one_shot`) or many at once (`daemon`).
+//!
+//! This room knows lines, ids, acks and exit codes. What a verb does is `ops`' business.
+
+pub mod daemon;
+mod framing;
+pub mod one_shot;
+mod reading;
+
+use crate::error::Failure;
+use crate::ops::{Link, Ops};
+use crate::redact::Redactor;
+use crate::wire::reply::CancelResult;
+use crate::wire::{Code, Request};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A week: longer deadlines are as good as none, and clocks can add them.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What both modes need.
+#[derive(Clone)]
+pub struct Service {
+    /// The verbs.
+    pub ops: Ops,
+    /// The secrets of all requests that run.
+    pub redactor: Redactor,
+}
+
+impl Service {
+    /// Runs one request to its result.
+    async fn answer(&self, request: Request, link: &Link, deadline: Instant) -> Result<Value, Failure> {
+        match request {
+            Request::Start(params) => json(self.ops.start(&params, link, deadline).await?),
+            // A stop goes on whatever its caller wishes meanwhile.
+            Request::Stop(params) => json(self.ops.stop(params, deadline).await?),
+            Request::Poll(params) => json(unless_cancelled(link, self.ops.poll(&params, deadline)).await?),
+            Request::Gc(params) => {
+                let gc = tokio::time::timeout_at(deadline, self.ops.gc(&params, deadline));
+                json(unless_cancelled(link, async { gc.await.unwrap_or_else(|_| Err(too_late())) }).await?)
+            }
+            Request::Check(params) => {
+                let check = tokio::time::timeout_at(deadline, self.ops.check(&params));
+                json(unless_cancelled(link, async { check.await.unwrap_or_else(|_| Err(too_late())) }).await?)
+            }
+            // The daemon answers it; a process with one request has nothing to cancel.
+            Request::Cancel(_) => json(CancelResult { found: false }),
+        }
+    }
+}
+
+fn too_late() -> Failure {
+    Failure::new(Code::Deadline, "the request's time was up")
+}
+
+async fn unless_cancelled<T>(
+    link: &Link,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = link.cancelled.cancelled() => Err(Failure::new(Code::Cancelled, "the request was cancelled")),
+    }
+}
+
+fn json(result: impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(result).map_err(|e| Failure::new(Code::Internal, e.to_string()))
+}
+
+/// How long a request may take (protocol, start: the defaults by verb).
+fn time_for(request: &Request, timeout_ms: Option<u64>) -> Duration {
+    let default = match request {
+        Request::Start(_) => 290_000,
+        Request::Poll(_) => 20_000,
+        Request::Stop(_) => 120_000,
+        Request::Gc(_) => 300_000,
+        Request::Check(_) | Request::Cancel(_) => 30_000,
+    };
+    Duration::from_millis(timeout_ms.unwrap_or(default)).min(LONGEST)
+}

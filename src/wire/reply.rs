@@ -1,0 +1,184 @@
+//! The frames that the program writes.
+
+use super::{Cleanup, ErrorObject, State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One line on stdout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Frame {
+    /// The first line of serve mode.
+    Hello {
+        /// The versions of the wire that are spoken.
+        v: Vec<u64>,
+        /// The program's version.
+        version: String,
+        /// The backends that are built in, sorted.
+        backends: Vec<String>,
+        /// The verbs and abilities beyond start, poll and stop, sorted.
+        features: Vec<String>,
+    },
+    /// What to keep for this server from now on; never dropped, never merged.
+    State {
+        /// The request's id.
+        id: Option<String>,
+        /// Counts state and event frames of this request, from 1.
+        seq: u64,
+        /// The state.
+        state: State,
+    },
+    /// How a start is getting on.
+    Event {
+        /// The request's id.
+        id: Option<String>,
+        /// Counts state and event frames of this request, from 1.
+        seq: u64,
+        /// What is told.
+        #[serde(flatten)]
+        event: Event,
+    },
+    /// The last frame of a request that succeeded.
+    Result {
+        /// The request's id.
+        id: Option<String>,
+        /// The verb's own result.
+        result: Value,
+    },
+    /// The last frame of a request that failed.
+    Error {
+        /// The request's id; null where it could not be read or none was given.
+        id: Option<String>,
+        /// The failure.
+        error: ErrorObject,
+    },
+}
+
+/// One step of a start, as the person who waits sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// A word for the step, for programs.
+    pub stage: String,
+    /// How far the start is, 0 to 100; it never falls within one start.
+    pub percent: u8,
+    /// A sentence for the person who waits.
+    pub message: String,
+    /// A page to visit, where one is needed.
+    pub link: Option<String>,
+}
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// On its way up.
+    Pending,
+    /// Up, with an address.
+    Running,
+    /// On its way down.
+    Stopping,
+    /// Ended, and seen to have ended.
+    Exited,
+    /// Not there any more, or never there.
+    Gone,
+    /// The cloud could not be asked, or gave no proof.
+    Unknown,
+}
+
+/// The result of `start`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StartResult {
+    /// Where the server answers: scheme, host and port.
+    pub url: String,
+    /// The state to keep.
+    pub state: State,
+}
+
+/// The result of `poll`: one status a target, in the order of the targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PollResult {
+    /// The statuses.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One server, as poll found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// The server's key; null only where neither state nor server tells one.
+    pub key: Option<String>,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Its exit status; an integer for exited and gone, else null.
+    pub exit_code: Option<i32>,
+    /// Where it answers, once known.
+    pub url: Option<String>,
+    /// Whether `stop` has something left to do.
+    pub cleanup: Cleanup,
+    /// The cloud's own words for why it ended.
+    pub reason: Option<String>,
+    /// Why the phase is `unknown`.
+    pub error: Option<ErrorObject>,
+    /// When it was last used, RFC 3339, where the cloud knows.
+    pub last_activity: Option<String>,
+    /// The state to keep from now on; null where it has not changed.
+    pub state: Option<State>,
+}
+
+/// The result of `stop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopResult {
+    /// How far down the server is.
+    pub phase: Phase,
+    /// `done` once the cloud accepted the removal.
+    pub cleanup: Cleanup,
+}
+
+/// The result of `gc`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GcResult {
+    /// What bears this hub's mark and nobody keeps.
+    pub stale: Vec<StaleServer>,
+    /// The `ref` of each that was removed; empty for a plan.
+    pub removed: Vec<String>,
+    /// What went wrong on the way.
+    pub errors: Vec<ErrorObject>,
+}
+
+/// A server that gc would remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleServer {
+    /// The server's key.
+    pub key: String,
+    /// The cloud's own name for it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// How long ago it was created, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// The result of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// Each thing that was looked at.
+    pub checks: Vec<Check>,
+}
+
+/// One finding of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The result of `cancel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelResult {
+    /// Whether a request of that id was under way.
+    pub found: bool,
+}

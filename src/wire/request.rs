@@ -1,0 +1,224 @@
+//! The frames that the program reads.
+//!
+//! A request is read in two steps: the envelope, which every verb shares, then the verb's own params. Fields that may be
+//! left out may also be null. Unknown fields are ignored.
+
+use super::Secret;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What every request has.
+#[derive(Debug, Deserialize)]
+pub struct Envelope {
+    /// The version of the wire.
+    pub v: u64,
+    /// The caller's name for the request.
+    pub id: Option<String>,
+    /// What to do.
+    pub verb: Option<String>,
+    /// How long it may take, in milliseconds from receipt; by verb where left out.
+    pub timeout_ms: Option<u64>,
+    /// Whether each state frame is acknowledged before anything is created.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub ack: bool,
+    /// The verb's own fields.
+    #[serde(default)]
+    pub params: Value,
+}
+
+/// A request whose params are read.
+#[derive(Debug)]
+pub enum Request {
+    /// Start a server.
+    Start(Box<StartParams>),
+    /// Ask how servers are.
+    Poll(PollParams),
+    /// Stop a server.
+    Stop(StopParams),
+    /// Find, and with `apply` remove, what nobody keeps.
+    Gc(GcParams),
+    /// Look whether everything is as it should be.
+    Check(CheckParams),
+    /// Cancel another request (serve only).
+    Cancel(CancelParams),
+}
+
+/// Who a server belongs to; it alone determines the server's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub struct Server {
+    /// The hub's id.
+    pub hub: String,
+    /// The user's name, as the hub knows it.
+    pub user: String,
+    /// The named server's name; empty for the default server.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub name: String,
+}
+
+/// Params of `start`.
+#[derive(Debug, Deserialize)]
+pub struct StartParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The server to start.
+    pub server: Server,
+    /// Fresh for each start: 8 to 48 of letters, digits and "-".
+    pub attempt: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// What to run.
+    pub spec: Spec,
+    /// The last state of this server, if there is one.
+    pub state: Option<Value>,
+}
+
+/// What a server runs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Spec {
+    /// The command; may be empty, for the image's own.
+    pub command: Vec<String>,
+    /// Arguments after the command.
+    pub args: Vec<String>,
+    /// Environment; it holds the server's token.
+    pub env: Secret<BTreeMap<String, String>>,
+    /// The port on which the server listens.
+    pub port: u16,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// The path below which the server answers.
+    #[serde(default = "root_path", deserialize_with = "null_is_root_path")]
+    pub service_prefix: String,
+    /// What the user chose, as the hub stores it.
+    #[serde(default)]
+    pub user_options: Value,
+    /// CPUs, where the hub sets a limit.
+    pub cpu_limit: Option<f64>,
+    /// Memory in MiB, where the hub sets a limit.
+    pub mem_limit_mib: Option<f64>,
+    /// Storage to mount.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub mounts: Vec<Value>,
+}
+
+/// Params of `poll`.
+#[derive(Debug, Deserialize)]
+pub struct PollParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// How old an observation may be, in milliseconds.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub max_age_ms: u64,
+    /// The servers, answered in this order.
+    pub targets: Vec<PollTarget>,
+}
+
+/// One server to poll.
+#[derive(Debug, Deserialize)]
+pub struct PollTarget {
+    /// Whose it is; needed where `state` is null.
+    pub server: Option<Server>,
+    /// Its last state.
+    pub state: Option<Value>,
+}
+
+/// Params of `stop`.
+#[derive(Debug, Deserialize)]
+pub struct StopParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// Whose it is.
+    pub server: Server,
+    /// Its last state.
+    pub state: Option<Value>,
+    /// Why, for the cloud's own records.
+    pub reason: Option<String>,
+    /// Whether to answer only when the server has ended.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub wait: bool,
+}
+
+/// Params of `gc`.
+#[derive(Debug, Deserialize)]
+pub struct GcParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// The hub whose servers are looked at.
+    pub hub: String,
+    /// The servers that stay.
+    pub keep: Vec<Keep>,
+    /// What is younger stays too, in milliseconds.
+    pub min_age_ms: Option<u64>,
+    /// Whether to remove, or only to tell.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub apply: bool,
+    /// Whether to remove although more than half of all would go.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub force: bool,
+}
+
+/// A server that gc leaves alone: a match on any field keeps it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Keep {
+    /// By whose it is.
+    pub server: Option<Server>,
+    /// By key.
+    pub key: Option<String>,
+    /// By the cloud's own name.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+}
+
+/// Params of `check`.
+#[derive(Debug, Deserialize)]
+pub struct CheckParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// Whether to look at the config alone, without asking the cloud.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub offline: bool,
+}
+
+/// Params of `cancel`.
+#[derive(Debug, Deserialize)]
+pub struct CancelParams {
+    /// The id of the request to cancel.
+    pub id: String,
+}
+
+fn null_is_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn root_path() -> String {
+    "/".to_owned()
+}
+
+fn null_is_root_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_else(root_path))
+}
