@@ -171,3 +171,12 @@ def test_no_task_outlives_the_emulator(emulator, ecs, how):
         emulator.process.send_signal(how)
     assert emulator.process.wait(10) == (-signal.SIGKILL if how == signal.SIGKILL else 0)
     wait_for(lambda: not is_alive(pid))
+
+
+def test_a_task_can_have_an_ipv6_address_too(start_emulator):
+    ecs = start_emulator("--run", "simulate", "--ipv6", "--unique-addresses").client()
+    task = wait_for_status(ecs, run(ecs)["taskArn"], "RUNNING")
+    interface = task["containers"][0]["networkInterfaces"][0]
+    assert interface["ipv6Address"].startswith("2001:db8::")
+    assert interface["privateIpv4Address"] == address(task)
+    assert address(task).startswith("10.")
