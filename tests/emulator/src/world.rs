@@ -102,7 +102,7 @@ pub struct Emulator {
 
 impl Emulator {
     /// # Errors
-    /// If the data directory or the request log cannot be made.
+    /// If the request log cannot be opened.
     pub fn new(cli: Cli) -> std::io::Result<Self> {
         let clock = Clock::start();
         let settings = Settings::from_cli(&cli);
@@ -122,8 +122,8 @@ impl Emulator {
         let own_directory =
             || std::env::temp_dir().join(format!("cloudspawner-emulator-{}", std::process::id()));
         let data = cli.data.unwrap_or_else(own_directory);
-        std::fs::create_dir_all(&data)?;
-        let data = data.canonicalize()?;
+        // Made when the first task needs it: a simulated world leaves nothing behind.
+        let data = std::path::absolute(data)?;
         let append = |path| {
             std::fs::OpenOptions::new()
                 .create(true)

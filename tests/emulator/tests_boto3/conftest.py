@@ -2,15 +2,18 @@
 
 import warnings
 
-import official_model
 import pytest
+
+import official_model
 from emulated import Emulator
 
 
 @pytest.fixture(scope="session", autouse=True)
 def model_notice():
     if official_model.MODEL is None:
-        warnings.warn(f"the official model is not at {official_model.FILE}: answers are not checked against it", stacklevel=1)
+        warnings.warn(
+            f"the official model is not at {official_model.FILE}: answers are not checked against it", stacklevel=1
+        )
 
 
 @pytest.fixture(scope="session")

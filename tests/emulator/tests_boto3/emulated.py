@@ -1,4 +1,4 @@
-"""A running emulator, boto3 clients whose every ECS answer is checked against the official model, and what tests ask of them."""
+"""A running emulator, boto3 clients whose every ECS answer is checked against the official model, and common steps."""
 
 import json
 import os
@@ -21,7 +21,9 @@ FAST = "provisioning=60,pending=60,activating=0,deactivating=0,stopping=40,depro
 
 def binary() -> str:
     given = os.environ.get("CLOUDSPAWNER_EMULATOR")
-    candidates = [given] if given else [str(REPOSITORY / f"target/{p}/cloudspawner-emulator") for p in ("debug", "release")]
+    candidates = (
+        [given] if given else [str(REPOSITORY / f"target/{p}/cloudspawner-emulator") for p in ("debug", "release")]
+    )
     for candidate in candidates:
         if Path(candidate).exists():
             return candidate

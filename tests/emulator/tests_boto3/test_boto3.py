@@ -5,8 +5,8 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated import address, describe, refused, run, run_task_arguments, wait_for, wait_for_status
 
+from emulated import address, describe, refused, run, run_task_arguments, wait_for, wait_for_status
 
 # States
 
@@ -73,7 +73,11 @@ def test_a_new_task_is_missing_at_first(emulator, ecs):
     answer = ecs.describe_tasks(cluster="notebooks", tasks=[arn])
     assert (answer["tasks"], answer["failures"]) == ([], [{"arn": arn, "reason": "MISSING"}])
     assert ecs.list_tasks(cluster="notebooks")["taskArns"] == []
-    refused(lambda: ecs.stop_task(cluster="notebooks", task=arn), "InvalidParameterException", "The referenced task was not found.")
+    refused(
+        lambda: ecs.stop_task(cluster="notebooks", task=arn),
+        "InvalidParameterException",
+        "The referenced task was not found.",
+    )
     emulator.settings(visible_after_ms=0)
     assert ecs.list_tasks(cluster="notebooks")["taskArns"] == [arn]
 
@@ -83,7 +87,10 @@ def test_a_new_task_is_missing_at_first(emulator, ecs):
 
 def test_an_answer_carries_what_was_asked_for(ecs):
     tags = [{"key": "k", "value": "v"}]
-    overrides = {"containerOverrides": [{"name": "notebook", "environment": [{"name": "A", "value": "b"}]}], "cpu": "512"}
+    overrides = {
+        "containerOverrides": [{"name": "notebook", "environment": [{"name": "A", "value": "b"}]}],
+        "cpu": "512",
+    }
     task = run(ecs, tags=tags, overrides=overrides, group="class", enableExecuteCommand=True, platformVersion="1.4.0")
     assert (task["startedBy"], task["group"], task["cpu"], task["memory"]) == ("test", "class", "512", "512")
     assert task["overrides"]["containerOverrides"] == overrides["containerOverrides"]
@@ -101,7 +108,10 @@ def test_spot_runs_by_its_capacity_provider(ecs):
     assert (task["capacityProviderName"], task["launchType"]) == ("FARGATE_SPOT", "FARGATE")
 
 
-NETWORK = {"subnets": ["s"], "securityGroups": []}
+def network(**changes):
+    return {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"], "securityGroups": [], **changes}}}
+
+
 INVALID = "InvalidParameterException"
 
 
@@ -113,9 +123,9 @@ INVALID = "InvalidParameterException"
         ({"cluster": "unknown"}, "ClusterNotFoundException", "Cluster not found."),
         ({"cluster": None}, "ClusterNotFoundException", "Cluster not found."),
         ({"networkConfiguration": None}, INVALID, "Network Configuration must be provided"),
-        ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}}, INVALID, "subnets"),
-        ({"networkConfiguration": {"awsvpcConfiguration": {**NETWORK, "subnets": ["s"] * 17}}}, INVALID, "subnets"),
-        ({"networkConfiguration": {"awsvpcConfiguration": {**NETWORK, "securityGroups": ["g"] * 6}}}, INVALID, "securityGroups"),
+        (network(subnets=[]), INVALID, "subnets"),
+        (network(subnets=["s"] * 17), INVALID, "subnets"),
+        (network(securityGroups=["g"] * 6), INVALID, "securityGroups"),
         ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}, INVALID, "launch type"),
         ({"launchType": None, "capacityProviderStrategy": [{"capacityProvider": "OTHER"}]}, INVALID, "not associated"),
         ({"launchType": "EC2"}, INVALID, "No Container Instances"),
@@ -153,7 +163,8 @@ def raw(client, change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"taskDefinition": 7}, {"count": "1"}, {"tags": {"key": "a"}}, {"overrides": []}, {"enableExecuteCommand": "yes"}]
+    "change",
+    [{"taskDefinition": 7}, {"count": "1"}, {"tags": {"key": "a"}}, {"overrides": []}, {"enableExecuteCommand": "yes"}],
 )
 def test_a_wrong_type_is_a_serialization_exception(ecs, change):
     raw(ecs, lambda body: body.update(change))
@@ -221,7 +232,9 @@ def test_describe_takes_a_hundred_tasks_and_no_malformed_one(ecs):
 
 
 def test_list_filters_by_started_by_family_and_desired_status(ecs):
-    ecs.register_task_definition(family="other", containerDefinitions=[{"name": "c", "image": "i"}], networkMode="awsvpc")
+    ecs.register_task_definition(
+        family="other", containerDefinitions=[{"name": "c", "image": "i"}], networkMode="awsvpc"
+    )
     mine = run(ecs, startedBy="me")["taskArn"]
     other = run(ecs, taskDefinition="other", startedBy="you")["taskArn"]
     listed = lambda **filters: ecs.list_tasks(cluster="notebooks", **filters)["taskArns"]  # noqa: E731
@@ -240,7 +253,7 @@ def test_list_comes_in_pages(ecs):
     arns = [task["taskArn"] for _ in range(25) for task in ecs.run_task(**run_task_arguments(count=10))["tasks"]]
     pages = [page["taskArns"] for page in ecs.get_paginator("list_tasks").paginate(cluster="notebooks")]
     assert [len(page) for page in pages] == [100, 100, 50]
-    assert sum(pages, []) == arns
+    assert [arn for page in pages for arn in page] == arns
     first = ecs.list_tasks(cluster="notebooks", maxResults=7)
     assert len(first["taskArns"]) == 7
     second = ecs.list_tasks(cluster="notebooks", maxResults=7, nextToken=first["nextToken"])
@@ -259,7 +272,8 @@ def test_stopping_what_is_not_there_is_refused(ecs):
 
 def test_a_definition_is_registered_in_revisions_and_described(ecs):
     definition = {
-        "family": "class", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
+        "family": "class", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512",
         "containerDefinitions": [{"name": "c", "image": "i", "environment": [{"name": "A", "value": "b"}]}],
         "tags": [{"key": "k", "value": "v"}],
     }  # fmt: skip
@@ -274,7 +288,9 @@ def test_a_definition_is_registered_in_revisions_and_described(ecs):
     assert by_arn["revision"] == first["revision"]
     refused(lambda: ecs.describe_task_definition(taskDefinition="none"), "ClientException", "Unable to describe")
     refused(lambda: ecs.register_task_definition(**{**definition, "family": "a b"}), "ClientException")
-    refused(lambda: ecs.register_task_definition(**{**definition, "networkMode": "bridge"}), "ClientException", "awsvpc")
+    refused(
+        lambda: ecs.register_task_definition(**{**definition, "networkMode": "bridge"}), "ClientException", "awsvpc"
+    )
     refused(lambda: ecs.register_task_definition(**{**definition, "containerDefinitions": []}), "ClientException")
 
 
@@ -293,7 +309,8 @@ def test_thousands_of_simulated_tasks_are_cheap_to_list_and_describe(ecs):
     for _ in range(200):
         run(ecs, count=10)
     started = time.monotonic()
-    arns = sum((page["taskArns"] for page in ecs.get_paginator("list_tasks").paginate(cluster="notebooks")), [])
+    pages = ecs.get_paginator("list_tasks").paginate(cluster="notebooks")
+    arns = [arn for page in pages for arn in page["taskArns"]]
     assert len(arns) == 2000
     assert ecs.describe_tasks(cluster="notebooks", tasks=arns[:100])["failures"] == []
     assert time.monotonic() - started < 5

