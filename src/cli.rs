@@ -2,10 +2,10 @@
 
 use crate::backend::Surroundings;
 use crate::context::Context;
+use crate::net::Door;
 use crate::net::limiter::Limiter;
 use crate::net::live::Live;
 use crate::net::tape::{Recorder, Replayer};
-use crate::net::Door;
 use crate::ops::Ops;
 use crate::redact::Redactor;
 use crate::serve::{Service, daemon, one_shot};
@@ -66,13 +66,13 @@ impl Command {
 ///
 /// # Errors
 /// Where the runtime cannot start, or a tape's folder cannot be used.
-pub fn run(cli: Cli) -> std::io::Result<u8> {
+pub fn run(cli: &Cli) -> std::io::Result<u8> {
     let context = Context::of_this_process();
     let redactor = Redactor::default();
     log_to_stderr(&context, &redactor);
     let service = Service {
         ops: Ops::new(&Surroundings {
-            door: door(&cli, &context)?,
+            door: door(cli, &context)?,
             limiter: Arc::new(Limiter::default()),
             context,
         }),
@@ -103,12 +103,16 @@ pub fn run(cli: Cli) -> std::io::Result<u8> {
 
 fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
     let folder = |given: &Option<PathBuf>, name: &str| {
-        given.clone().or_else(|| context.env(name).map(PathBuf::from))
+        given
+            .clone()
+            .or_else(|| context.env(name).map(PathBuf::from))
     };
     let record = folder(&cli.record, "CLOUDSPAWNER_RECORD");
     let replay = folder(&cli.replay, "CLOUDSPAWNER_REPLAY");
     match (record, replay) {
-        (Some(_), Some(_)) => Err(std::io::Error::other("record and replay exclude each other")),
+        (Some(_), Some(_)) => Err(std::io::Error::other(
+            "record and replay exclude each other",
+        )),
         (None, Some(folder)) => Ok(Arc::new(Replayer::new(&folder)?)),
         (Some(folder), None) => Ok(Arc::new(Recorder::new(Arc::new(Live::default()), &folder)?)),
         (None, None) => Ok(Arc::new(Live::default())),

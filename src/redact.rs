@@ -142,7 +142,11 @@ pub fn without_value(message: &str) -> String {
     let Some((before, expected)) = message.rsplit_once(", expected ") else {
         return message.to_owned();
     };
-    let kind = before.split(['"', '`']).next().unwrap_or_default().trim_end();
+    let kind = before
+        .split(['"', '`'])
+        .next()
+        .unwrap_or_default()
+        .trim_end();
     format!("{kind}, expected {expected}")
 }
 
@@ -154,7 +158,10 @@ mod tests {
     fn a_secret_is_taken_out_as_long_as_its_request_runs() {
         let redactor = Redactor::default();
         let held = redactor.hold_all(vec!["canary-1".to_owned(), "canary-12".to_owned()]);
-        assert_eq!(redactor.clean("a canary-12 b canary-1"), "a REDACTED b REDACTED");
+        assert_eq!(
+            redactor.clean("a canary-12 b canary-1"),
+            "a REDACTED b REDACTED"
+        );
         drop(held);
         assert_eq!(redactor.clean("canary-1"), "canary-1");
     }
@@ -164,6 +171,9 @@ mod tests {
         let error = serde_json::from_str::<u64>("\"can, expected ary\"").unwrap_err();
         let text = without_value(&error.to_string());
         assert!(!text.contains("ary"), "{text}");
-        assert!(text.starts_with("invalid type: string, expected u64"), "{text}");
+        assert!(
+            text.starts_with("invalid type: string, expected u64"),
+            "{text}"
+        );
     }
 }

@@ -18,8 +18,7 @@ pub fn read<T: DeserializeOwned>(config: &Value, known: &[&str]) -> Result<T, Fa
             format!("is not known; {}", nearest(unknown, known)),
         ));
     }
-    serde_path_to_error::deserialize(config)
-        .map_err(|e| {
+    serde_path_to_error::deserialize(config).map_err(|e| {
         let why = crate::redact::without_value(&e.inner().to_string());
         Failure::invalid_config(&format!("config.{}", e.path()), why)
     })

@@ -51,7 +51,7 @@ pub trait Backend: Send + Sync {
     /// How long a stop may take where the request does not say.
     fn stop_timeout(&self) -> Duration {
         // Protocol, start: "120000 stop".
-        Duration::from_secs(120)
+        Duration::from_mins(2)
     }
 
     /// Reads and checks everything that a start needs; nothing is created.

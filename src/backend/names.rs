@@ -76,15 +76,31 @@ mod tests {
     fn hostile_names_never_collide_and_never_leave_the_alphabet() {
         let long = "ü".repeat(255);
         let names = [
-            "a.b", "a-b", "a_b", "A.B", "ab", "a b", "a;b", "$(a)", "`a`", "../a", "", "ab\u{0}",
-            long.as_str(), "日本", "a\nb",
+            "a.b",
+            "a-b",
+            "a_b",
+            "A.B",
+            "ab",
+            "a b",
+            "a;b",
+            "$(a)",
+            "`a`",
+            "../a",
+            "",
+            "ab\u{0}",
+            long.as_str(),
+            "日本",
+            "a\nb",
         ];
         let mut keys = HashSet::new();
         for user in names {
             for name in names {
                 let key = key(&server("h", user, name));
                 assert!(key.len() <= 128);
-                assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{key}");
+                assert!(
+                    key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+                    "{key}"
+                );
                 assert!(keys.insert(key), "{user:?} {name:?}");
             }
         }

@@ -42,9 +42,8 @@ impl Record {
     /// # Errors
     /// `state_unreadable`, with what is wrong with it.
     pub fn read(state: &Value, backend: &str) -> Result<Self, Failure> {
-        let unreadable = |why: String| {
-            Failure::new(Code::StateUnreadable, format!("the stored state {why}"))
-        };
+        let unreadable =
+            |why: String| Failure::new(Code::StateUnreadable, format!("the stored state {why}"));
         let state: State = serde_path_to_error::deserialize(state)
             .map_err(|e| unreadable(format!("has no good {}", e.path())))?;
         if state.v != VERSION {

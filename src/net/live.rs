@@ -53,12 +53,13 @@ impl Live {
                 host: host.clone(),
                 why,
             })?;
-        let request = reqwest::Request::try_from(request.map(reqwest::Body::from)).map_err(|e| {
-            DoorError::NotConnected {
-                host: host.clone(),
-                why: in_full(&e),
-            }
-        })?;
+        let request =
+            reqwest::Request::try_from(request.map(reqwest::Body::from)).map_err(|e| {
+                DoorError::NotConnected {
+                    host: host.clone(),
+                    why: in_full(&e),
+                }
+            })?;
         let lost = |why: String| DoorError::Interrupted {
             host: host.clone(),
             why,

@@ -96,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tries_again_until_it_succeeds() {
         let calls = Cell::new(0);
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let result = until(
             &context(),
             Pace::CALL,
@@ -117,7 +117,7 @@ mod tests {
         let result: Result<(), _> = until(
             &context(),
             Pace::CALL,
-            Instant::now() + Duration::from_secs(60),
+            Instant::now() + Duration::from_mins(1),
             || async {
                 calls.set(calls.get() + 1);
                 Err("denied")
@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_ceiling() {
-        let pauses: Vec<_> = (0..8).map(|n| Pace::CALL.pause(n, None, &context())).collect();
+        let pauses: Vec<_> = (0..8)
+            .map(|n| Pace::CALL.pause(n, None, &context()))
+            .collect();
         assert_eq!(pauses[1], pauses[0] * 2);
         assert_eq!(pauses[7], Pace::CALL.most);
     }

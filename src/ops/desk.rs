@@ -53,32 +53,31 @@ impl Desk {
         let server = self.server(key);
         let running = {
             let mut slot = lock(&server.stop);
-            match slot.as_ref().filter(|stop| stop.peek().is_none()) {
-                Some(joined) => joined.clone(),
-                None => {
-                    let server = server.clone();
-                    let task = tokio::spawn(async move {
-                        if let Some(start) = lock(&server.start).take() {
-                            start.cancel();
-                        }
-                        let _turn = server.turn.clone().lock_owned().await;
-                        stop.await
-                    });
-                    let fresh = task
-                        .map(|ended| {
-                            ended.unwrap_or_else(|error| {
-                                Err(Failure::new(
-                                    crate::wire::Code::Internal,
-                                    format!("stop broke off: {error}"),
-                                )
-                                .with_cleanup(crate::wire::Cleanup::Needed))
-                            })
+            if let Some(joined) = slot.as_ref().filter(|stop| stop.peek().is_none()) {
+                joined.clone()
+            } else {
+                let server = server.clone();
+                let task = tokio::spawn(async move {
+                    if let Some(start) = lock(&server.start).take() {
+                        start.cancel();
+                    }
+                    let _turn = server.turn.clone().lock_owned().await;
+                    stop.await
+                });
+                let fresh = task
+                    .map(|ended| {
+                        ended.unwrap_or_else(|error| {
+                            Err(Failure::new(
+                                crate::wire::Code::Internal,
+                                format!("stop broke off: {error}"),
+                            )
+                            .with_cleanup(crate::wire::Cleanup::Needed))
                         })
-                        .boxed()
-                        .shared();
-                    *slot = Some(fresh.clone());
-                    fresh
-                }
+                    })
+                    .boxed()
+                    .shared();
+                *slot = Some(fresh.clone());
+                fresh
             }
         };
         running.await

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Protocol, start: "min_age_ms 900000".
-const MIN_AGE: Duration = Duration::from_secs(900);
+const MIN_AGE: Duration = Duration::from_mins(15);
 const REASON: &str = "removed by cloudspawner gc: no server of the hub";
 
 impl Ops {
@@ -22,7 +22,10 @@ impl Ops {
     /// `force`. What fails for one server alone is in the result.
     pub async fn gc(&self, params: &GcParams, deadline: Instant) -> Result<GcResult, Failure> {
         if params.hub.is_empty() {
-            return Err(Failure::new(Code::BadRequest, "params.hub: must not be empty"));
+            return Err(Failure::new(
+                Code::BadRequest,
+                "params.hub: must not be empty",
+            ));
         }
         let backend = self.registry.get(&params.backend)?;
         let settings = Settings {
@@ -74,9 +77,16 @@ impl Ops {
             ));
         }
         for (site, found, stale) in stale {
-            match self.remove_surely(&site, &found.record, true, REASON, deadline).await {
+            match self
+                .remove_surely(&site, &found.record, true, REASON, deadline)
+                .await
+            {
                 Ok(_) => {
-                    tracing::info!(key = stale.key, reference = stale.reference, "stale server removed");
+                    tracing::info!(
+                        key = stale.key,
+                        reference = stale.reference,
+                        "stale server removed"
+                    );
                     result.removed.push(stale.reference);
                 }
                 Err(failure) => result.errors.push(*failure.0),
@@ -108,7 +118,13 @@ impl Kept {
         Self {
             keys: keep
                 .iter()
-                .flat_map(|k| k.server.as_ref().map(names::key).into_iter().chain(k.key.clone()))
+                .flat_map(|k| {
+                    k.server
+                        .as_ref()
+                        .map(names::key)
+                        .into_iter()
+                        .chain(k.key.clone())
+                })
                 .collect(),
             references: keep.iter().filter_map(|k| k.reference.clone()).collect(),
         }
@@ -116,6 +132,10 @@ impl Kept {
 
     fn has(&self, found: &Found) -> bool {
         self.keys.contains(&found.record.key)
-            || found.record.reference.as_ref().is_some_and(|r| self.references.contains(r))
+            || found
+                .record
+                .reference
+                .as_ref()
+                .is_some_and(|r| self.references.contains(r))
     }
 }

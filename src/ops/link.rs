@@ -79,7 +79,10 @@ impl Link {
 
     /// Tells how a start is getting on; `percent` never falls.
     pub fn tell(&self, stage: &str, percent: u8, message: impl Into<String>) {
-        let percent = self.percent.fetch_max(percent, Ordering::Relaxed).max(percent);
+        let percent = self
+            .percent
+            .fetch_max(percent, Ordering::Relaxed)
+            .max(percent);
         self.output.send(Frame::Event {
             id: self.id.clone(),
             seq: self.next(),
@@ -107,7 +110,12 @@ impl Link {
     /// `cancelled` where the frame cannot be written, or no ack can come any more.
     pub async fn announce_and_wait(&self, state: State) -> Result<(), Failure> {
         let seq = self.next();
-        let gone = || Failure::new(Code::Cancelled, "the caller went away before the state was acknowledged");
+        let gone = || {
+            Failure::new(
+                Code::Cancelled,
+                "the caller went away before the state was acknowledged",
+            )
+        };
         let frame = Frame::State {
             id: self.id.clone(),
             seq,

@@ -26,7 +26,7 @@ use watch::Watch;
 
 /// The clouds are eventually consistent: until this long after an attempt began, a server that is not listed may still
 /// appear (RunTask in the ECS API Reference advises to wait up to five minutes).
-const CONSISTENT_AFTER: Duration = Duration::from_secs(300);
+const CONSISTENT_AFTER: Duration = Duration::from_mins(5);
 
 /// Every verb of this process, over one set of connections, quotas and watch groups.
 #[derive(Clone)]

@@ -16,7 +16,11 @@ impl Ops {
     ///
     /// # Errors
     /// Only where the request itself cannot be understood; all else is phase `unknown`.
-    pub async fn poll(&self, params: &PollParams, deadline: Instant) -> Result<PollResult, Failure> {
+    pub async fn poll(
+        &self,
+        params: &PollParams,
+        deadline: Instant,
+    ) -> Result<PollResult, Failure> {
         let backend = self.registry.get(&params.backend)?;
         for (index, target) in params.targets.iter().enumerate() {
             match &target.server {
@@ -41,14 +45,22 @@ impl Ops {
                 _ => target.server.as_ref().map(names::key),
             };
             let status = async {
-                self.status(backend.as_ref(), params, target, record?, deadline).await
+                self.status(backend.as_ref(), params, target, record?, deadline)
+                    .await
             };
-            let status = tokio::time::timeout_at(deadline, status).await.unwrap_or_else(|_| {
-                Err(Failure::new(Code::Deadline, "the cloud did not tell in time"))
-            });
+            let status = tokio::time::timeout_at(deadline, status)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Failure::new(
+                        Code::Deadline,
+                        "the cloud did not tell in time",
+                    ))
+                });
             status.unwrap_or_else(|failure| unknown(key, failure))
         });
-        Ok(PollResult { servers: join_all(each).await })
+        Ok(PollResult {
+            servers: join_all(each).await,
+        })
     }
 
     async fn status(
@@ -74,7 +86,9 @@ impl Ops {
                 let key = match (&record, &target.server) {
                     (Some(record), _) => record.key.clone(),
                     (None, Some(server)) => names::key(server),
-                    (None, None) => return Err(Failure::new(Code::BadRequest, "needs server or state")),
+                    (None, None) => {
+                        return Err(Failure::new(Code::BadRequest, "needs server or state"));
+                    }
                 };
                 self.look_up(backend, &sites, &key, record, deadline).await
             }
@@ -94,7 +108,9 @@ impl Ops {
                 if report.url.is_some() {
                     now.url.clone_from(&report.url);
                 }
-                let state = (now != *record).then(|| now.write(backend.name())).transpose()?;
+                let state = (now != *record)
+                    .then(|| now.write(backend.name()))
+                    .transpose()?;
                 seen(&record.key, report, state)
             }
             Sighting::Missing => {
@@ -108,7 +124,8 @@ impl Ops {
             Sighting::Unclear(failure) => return Err(failure),
         };
         if matches!(status.phase, Phase::Exited | Phase::Gone) {
-            self.watch.forget(site, record.reference.as_deref().unwrap_or_default());
+            self.watch
+                .forget(site, record.reference.as_deref().unwrap_or_default());
         }
         Ok(status)
     }
@@ -140,7 +157,9 @@ impl Ops {
             return Ok(seen(key, best.report, Some(state)));
         }
         Ok(match record {
-            Some(record) if self.may_still_appear(&record) => plain(Some(record.key), Phase::Pending),
+            Some(record) if self.may_still_appear(&record) => {
+                plain(Some(record.key), Phase::Pending)
+            }
             _ => gone(key),
         })
     }
@@ -172,18 +191,13 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
 }
 
 fn seen(key: &str, report: Report, state: Option<crate::wire::State>) -> ServerStatus {
-    // A server without an address cannot be used yet.
-    let phase = match report.phase {
-        Phase::Running if report.url.is_none() => Phase::Pending,
-        phase => phase,
-    };
     ServerStatus {
         exit_code: report.exit_code,
         url: report.url,
         reason: report.reason,
         last_activity: report.last_activity,
         state,
-        ..plain(Some(key.to_owned()), phase)
+        ..plain(Some(key.to_owned()), report.phase)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::{Ops, check_server};
-use crate::backend::{Created, Launch, Record, Sighting, Then};
+use crate::backend::{Created, Found, Launch, Record, Sighting, Then};
 use crate::error::Failure;
 use crate::net::retry::Pace;
 use crate::wire::reply::StartResult;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Clean-up after the deadline (protocol, start: "5 s more").
 const CLEANUP_AFTER_DEADLINE: Duration = Duration::from_secs(5);
 /// Clean-up after a cancel (protocol, start: "a cancelled start has 120 s").
-const CLEANUP_AFTER_CANCEL: Duration = Duration::from_secs(120);
+const CLEANUP_AFTER_CANCEL: Duration = Duration::from_mins(2);
 /// So many definite refusals to tell how a server is, one after the other, and the start gives up.
 const MOST_REFUSALS: u32 = 3;
 
@@ -67,7 +67,6 @@ impl Ops {
             .unwrap_or_else(|interruption| Err(failure_of(&interruption, None)))?;
         for warning in launch.warnings() {
             tracing::warn!(key = launch.record().key, "{warning}");
-            link.tell("warning", 0, warning.as_str());
         }
         let key = launch.record().key.clone();
         let turn = self
@@ -78,7 +77,14 @@ impl Ops {
             Err(interruption) => return Err(failure_of(&interruption, None)),
         };
         let mut trouble = Trouble::default();
-        let run = self.run(&params.backend, launch.as_mut(), link, deadline, began_ms, &mut trouble);
+        let run = self.run(
+            &params.backend,
+            launch.as_mut(),
+            link,
+            deadline,
+            began_ms,
+            &mut trouble,
+        );
         let (failure, interruption) = match self.interruptible(link, deadline, run).await {
             Ok(Ok(result)) => {
                 tracing::info!(key, url = result.url, "server started");
@@ -91,7 +97,15 @@ impl Ops {
             ),
         };
         let failure = self
-            .clean_up(&params.backend, launch.as_mut(), link, deadline, interruption, &trouble, failure)
+            .clean_up(
+                &params.backend,
+                launch.as_mut(),
+                link,
+                deadline,
+                interruption,
+                &trouble,
+                failure,
+            )
             .await;
         tracing::info!(key, code = ?failure.code(), cleanup = ?failure.0.cleanup, "server not started");
         Err(failure)
@@ -126,8 +140,10 @@ impl Ops {
         let mut shortages = 0;
         loop {
             if launch.record().reference.is_none() {
-                link.announce_and_wait(launch.record().write(backend)?).await?;
-                self.create(backend, launch, link, deadline, trouble).await?;
+                link.announce_and_wait(launch.record().write(backend)?)
+                    .await?;
+                self.create(backend, launch, link, deadline, trouble)
+                    .await?;
             }
             trouble.created_before = true;
             link.announce(launch.record().write(backend)?);
@@ -166,7 +182,8 @@ impl Ops {
         const REASON: &str = "replaced by a newer start of the same server";
         let site = launch.site();
         if let Some(older) = launch.older().filter(|older| older.reference.is_some()) {
-            self.remove_surely(&site, older, false, REASON, deadline).await?;
+            self.remove_surely(&site, older, false, REASON, deadline)
+                .await?;
         }
         if launch.record().attempted_at_ms < began_ms {
             return Ok(());
@@ -181,9 +198,18 @@ impl Ops {
             Err(failure) if failure.code() == Code::NotFound => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        for older in found.iter().filter(|f| f.record.attempt != launch.record().attempt) {
-            tracing::info!(key = older.record.key, reference = older.record.reference, "stopping an older attempt");
-            self.remove_surely(&site, &older.record, true, REASON, deadline).await?;
+        let before = |f: &&Found| {
+            f.record.attempt != launch.record().attempt
+                && f.created_at_ms.is_none_or(|created| created <= began_ms)
+        };
+        for older in found.iter().filter(before) {
+            tracing::info!(
+                key = older.record.key,
+                reference = older.record.reference,
+                "stopping an older attempt"
+            );
+            self.remove_surely(&site, &older.record, true, REASON, deadline)
+                .await?;
         }
         Ok(())
     }
@@ -210,7 +236,11 @@ impl Ops {
                 Then::AtOnceRenewed => {}
                 Then::Again | Then::AgainRenewed => {
                     link.tell("waiting", 0, again_message(&failure));
-                    let pace = if then == Then::Again { Pace::CALL } else { Pace::CAPACITY };
+                    let pace = if then == Then::Again {
+                        Pace::CALL
+                    } else {
+                        Pace::CAPACITY
+                    };
                     trouble.last = Some(failure);
                     self.pause(pace, failures).await;
                     failures += 1;
@@ -218,7 +248,8 @@ impl Ops {
             }
             if then != Then::Again {
                 launch.renew();
-                link.announce_and_wait(launch.record().write(backend)?).await?;
+                link.announce_and_wait(launch.record().write(backend)?)
+                    .await?;
             }
         }
     }
@@ -252,23 +283,35 @@ impl Ops {
                         // Only once it has ended may a new one take its place; any other end is told at once.
                         let over = matches!(report.phase, Phase::Exited | Phase::Gone);
                         if over || failure.code() != Code::CapacityUnavailable {
-                            return Ended::Down { failure, over: true };
+                            return Ended::Down {
+                                failure,
+                                over: true,
+                            };
                         }
                     }
                 }
                 Sighting::Missing if look.ever_seen || !self.may_still_appear(record) => {
                     let failure = Failure::new(
                         Code::StartFailed,
-                        format!("{} is gone", record.reference.as_deref().unwrap_or_default()),
+                        format!(
+                            "{} is gone",
+                            record.reference.as_deref().unwrap_or_default()
+                        ),
                     );
-                    return Ended::Down { failure, over: true };
+                    return Ended::Down {
+                        failure,
+                        over: true,
+                    };
                 }
                 Sighting::Missing => {}
                 Sighting::Unclear(failure) => {
                     let passes = matches!(failure.code(), Code::Throttled | Code::Unavailable);
                     refusals = if passes { 0 } else { refusals + 1 };
                     if refusals >= MOST_REFUSALS {
-                        return Ended::Down { failure, over: false };
+                        return Ended::Down {
+                            failure,
+                            over: false,
+                        };
                     }
                     tracing::warn!(key = record.key, %failure, "could not find out how the server is");
                     link.tell("waiting", 0, again_message(&failure));
@@ -282,7 +325,10 @@ impl Ops {
         tokio::time::sleep(pace.pause(failures, None, &self.context)).await;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and all are at hand in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different thing, and all are at hand in one place"
+    )]
     async fn clean_up(
         &self,
         backend: &str,
@@ -293,7 +339,11 @@ impl Ops {
         trouble: &Trouble,
         failure: Failure,
     ) -> Failure {
-        let nothing_left = if trouble.created_before { Cleanup::Done } else { Cleanup::None };
+        let nothing_left = if trouble.created_before {
+            Cleanup::Done
+        } else {
+            Cleanup::None
+        };
         if trouble.over || !launch.may_exist() {
             return failure.with_cleanup(nothing_left);
         }
@@ -338,9 +388,10 @@ fn failure_of(interruption: &Interruption, trouble: Option<Failure>) -> Failure 
         (Interruption::Cancelled, _) => Failure::new(Code::Cancelled, "the start was cancelled"),
         (Interruption::Ending, _) => Failure::new(Code::Cancelled, "the program ends"),
         (Interruption::Deadline, Some(trouble)) => trouble.because("the start's time was up"),
-        (Interruption::Deadline, None) => {
-            Failure::new(Code::Deadline, "the server did not come up in the start's time")
-        }
+        (Interruption::Deadline, None) => Failure::new(
+            Code::Deadline,
+            "the server did not come up in the start's time",
+        ),
     }
 }
 
@@ -356,7 +407,9 @@ fn again_message(failure: &Failure) -> &'static str {
 /// Protocol, start: "8 to 48 of letters, digits, "-"".
 fn check_attempt(attempt: &str) -> Result<(), Failure> {
     let good = (8..=48).contains(&attempt.len())
-        && attempt.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        && attempt
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if good {
         return Ok(());
     }

@@ -39,11 +39,21 @@ impl Ops {
         self.desk
             .stop(&key, async move {
                 let received_ms = ops.context.now_ms();
-                let job = Job { backend, params, record, key: of, received_ms, unreadable };
+                let job = Job {
+                    backend,
+                    params,
+                    record,
+                    key: of,
+                    received_ms,
+                    unreadable,
+                };
                 tokio::time::timeout_at(deadline, ops.run_stop(&job, deadline))
                     .await
                     .unwrap_or_else(|_| {
-                        Err(Failure::new(Code::Deadline, "the cloud did not accept the stop in time"))
+                        Err(Failure::new(
+                            Code::Deadline,
+                            "the cloud did not accept the stop in time",
+                        ))
                     })
                     .map_err(|failure| failure.with_cleanup(Cleanup::Needed))
             })
@@ -60,12 +70,16 @@ impl Ops {
         let mut removed = Vec::new();
         match (&job.record, sites.first()) {
             (Some(record), Some(site)) if record.reference.is_some() => {
-                let phase = self.remove_surely(site, record, false, reason, deadline).await?;
+                let phase = self
+                    .remove_surely(site, record, false, reason, deadline)
+                    .await?;
                 removed.push((site.clone(), record.clone(), phase));
             }
             _ => {
                 for (site, found) in self.find_to_stop(job, &sites, deadline).await? {
-                    let phase = self.remove_surely(&site, &found.record, true, reason, deadline).await?;
+                    let phase = self
+                        .remove_surely(&site, &found.record, true, reason, deadline)
+                        .await?;
                     removed.push((site, found.record, phase));
                 }
             }
@@ -75,12 +89,20 @@ impl Ops {
             if job.params.wait && phase == Phase::Stopping {
                 phase = self.wait_for_end(&site, &record, deadline).await;
             }
-            tracing::info!(key = job.key, reference = record.reference, ?phase, "server stopped");
+            tracing::info!(
+                key = job.key,
+                reference = record.reference,
+                ?phase,
+                "server stopped"
+            );
             if phase == Phase::Stopping || furthest == Phase::Gone {
                 furthest = phase;
             }
         }
-        Ok(StopResult { phase: furthest, cleanup: Cleanup::Done })
+        Ok(StopResult {
+            phase: furthest,
+            cleanup: Cleanup::Done,
+        })
     }
 
     /// What bears the server's key and may be stopped by this request.
@@ -99,7 +121,11 @@ impl Ops {
                 match site.find(&job.key, deadline).await {
                     Ok(found) => all.extend(found.into_iter().map(|f| (site.clone(), f))),
                     // Nothing was created without an acknowledged state, so there is nothing that must be found.
-                    Err(failure) if job.record.is_none() && !job.unreadable && failure.code() == Code::PermissionDenied => {
+                    Err(failure)
+                        if job.record.is_none()
+                            && !job.unreadable
+                            && failure.code() == Code::PermissionDenied =>
+                    {
                         tracing::warn!(%failure, "the lookup by key is off");
                     }
                     Err(failure) => return Err(failure),
@@ -112,7 +138,12 @@ impl Ops {
             if !all.is_empty() || !self.may_still_appear(record) {
                 return Ok(all);
             }
-            tokio::time::sleep(Pace::CALL.pause(looks, Some(Duration::from_secs(1)), &self.context)).await;
+            tokio::time::sleep(Pace::CALL.pause(
+                looks,
+                Some(Duration::from_secs(1)),
+                &self.context,
+            ))
+            .await;
             looks += 1;
         }
     }
@@ -139,7 +170,8 @@ impl Ops {
                 || record.url.is_some()
                 || !self.may_still_appear(record);
             if proof {
-                self.watch.forget(site, record.reference.as_deref().unwrap_or_default());
+                self.watch
+                    .forget(site, record.reference.as_deref().unwrap_or_default());
                 return Ok(phase);
             }
             let pause = Pace::CALL.pause(tries, None, &self.context);
@@ -154,12 +186,19 @@ impl Ops {
         }
     }
 
-    async fn wait_for_end(&self, site: &Arc<dyn Site>, record: &Record, deadline: Instant) -> Phase {
+    async fn wait_for_end(
+        &self,
+        site: &Arc<dyn Site>,
+        record: &Record,
+        deadline: Instant,
+    ) -> Phase {
         let mut follow = self.watch.follow(site, record);
         let end = async {
             loop {
                 match follow.next(deadline).await.sighting {
-                    Sighting::Seen(report) if report.phase == Phase::Exited => return Phase::Exited,
+                    Sighting::Seen(report) if report.phase == Phase::Exited => {
+                        return Phase::Exited;
+                    }
                     Sighting::Missing => return Phase::Gone,
                     _ => {}
                 }
@@ -170,7 +209,8 @@ impl Ops {
             .await
             .unwrap_or(Phase::Stopping);
         drop(follow);
-        self.watch.forget(site, record.reference.as_deref().unwrap_or_default());
+        self.watch
+            .forget(site, record.reference.as_deref().unwrap_or_default());
         phase
     }
 }
@@ -191,6 +231,8 @@ impl Job {
             .record
             .as_ref()
             .is_some_and(|r| !r.attempt.is_empty() && r.attempt == found.record.attempt);
-        own || found.created_at_ms.is_none_or(|created| created <= self.received_ms)
+        own || found
+            .created_at_ms
+            .is_none_or(|created| created <= self.received_ms)
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// A server that nobody asked about for this long, or for three times what its caller accepts, leaves its group
 /// (protocol, poll).
-const LEAVES_AFTER: Duration = Duration::from_secs(120);
+const LEAVES_AFTER: Duration = Duration::from_mins(2);
 /// The pause of a start before it looks for the first time, and after an answer that told nothing.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// The longest pause of a start while the cloud does not answer.

@@ -86,21 +86,31 @@ impl Daemon {
             Err(Rejected { id, failure, .. }) => self.reject(id, failure),
             Ok(Message::Ack { id, seq }) => {
                 if let Some(request) = id.and_then(|id| self.running.get(&id)) {
-                    request.acks.send_modify(|acks| acks.seq = acks.seq.max(seq));
+                    request
+                        .acks
+                        .send_modify(|acks| acks.seq = acks.seq.max(seq));
                 }
             }
             Ok(Message::Noise) => {}
-            Ok(Message::Request(incoming)) => self.begin(incoming, received),
+            Ok(Message::Request(incoming)) => self.begin(*incoming, received),
         }
     }
 
     fn begin(&mut self, incoming: Incoming, received: Instant) {
-        let Incoming { id, timeout_ms, ack, request } = incoming;
+        let Incoming {
+            id,
+            timeout_ms,
+            ack,
+            request,
+        } = incoming;
         let Some(id) = id else {
             return self.reject(None, Failure::new(Code::BadRequest, "id: must be a string"));
         };
         if self.running.contains_key(&id) {
-            let failure = Failure::new(Code::BadRequest, format!("id: {id:?} is still being answered"));
+            let failure = Failure::new(
+                Code::BadRequest,
+                format!("id: {id:?} is still being answered"),
+            );
             return self.reject(Some(id), failure);
         }
         if let Request::Cancel(params) = &request {
@@ -108,11 +118,16 @@ impl Daemon {
             if let Some(target) = target {
                 target.cancelled.cancel();
             }
-            let result = serde_json::to_value(CancelResult { found: target.is_some() });
-            self.output.send(Frame::Result { id: Some(id), result: result.unwrap_or_default() });
+            let result = serde_json::to_value(CancelResult {
+                found: target.is_some(),
+            });
+            self.output.send(Frame::Result {
+                id: Some(id),
+                result: result.unwrap_or_default(),
+            });
             return;
         }
-        let (acks, receiver) = watch::channel(Acks::default());
+        let (sender, receiver) = watch::channel(Acks::default());
         let link = Link::new(
             Some(id.clone()),
             self.output.clone(),
@@ -121,17 +136,26 @@ impl Daemon {
         );
         self.running.insert(
             id.clone(),
-            Running { cancelled: link.cancelled.clone(), acks },
+            Running {
+                cancelled: link.cancelled.clone(),
+                acks: sender,
+            },
         );
         let deadline = received + time_for(&request, timeout_ms);
         let (service, output, frame_id) = (self.service.clone(), self.output.clone(), id.clone());
         let task = self.tasks.spawn(async move {
             let _held = service.redactor.hold(&request);
             let frame = match service.answer(request, &link, deadline).await {
-                Ok(result) => Frame::Result { id: Some(frame_id), result },
+                Ok(result) => Frame::Result {
+                    id: Some(frame_id),
+                    result,
+                },
                 Err(mut failure) => {
                     service.redactor.clean_error(&mut failure.0);
-                    Frame::Error { id: Some(frame_id), error: *failure.0 }
+                    Frame::Error {
+                        id: Some(frame_id),
+                        error: *failure.0,
+                    }
                 }
             };
             output.send(frame);
@@ -156,6 +180,9 @@ impl Daemon {
     }
 
     fn reject(&self, id: Option<String>, failure: Failure) {
-        self.output.send(Frame::Error { id, error: *failure.0 });
+        self.output.send(Frame::Error {
+            id,
+            error: *failure.0,
+        });
     }
 }

@@ -96,7 +96,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_last_line_needs_no_newline() {
-        assert_eq!(lines(b"a\r\nb").await, [Ok("a".to_owned()), Ok("b".to_owned())]);
+        assert_eq!(
+            lines(b"a\r\nb").await,
+            [Ok("a".to_owned()), Ok("b".to_owned())]
+        );
     }
 
     #[tokio::test]

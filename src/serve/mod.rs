@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A week: longer deadlines are as good as none, and clocks can add them.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(168);
 
 /// What both modes need.
 #[derive(Clone)]
@@ -31,19 +31,34 @@ pub struct Service {
 
 impl Service {
     /// Runs one request to its result.
-    async fn answer(&self, request: Request, link: &Link, deadline: Instant) -> Result<Value, Failure> {
+    async fn answer(
+        &self,
+        request: Request,
+        link: &Link,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         match request {
             Request::Start(params) => json(self.ops.start(&params, link, deadline).await?),
             // A stop goes on whatever its caller wishes meanwhile.
             Request::Stop(params) => json(self.ops.stop(params, deadline).await?),
-            Request::Poll(params) => json(unless_cancelled(link, self.ops.poll(&params, deadline)).await?),
+            Request::Poll(params) => {
+                json(unless_cancelled(link, self.ops.poll(&params, deadline)).await?)
+            }
             Request::Gc(params) => {
                 let gc = tokio::time::timeout_at(deadline, self.ops.gc(&params, deadline));
-                json(unless_cancelled(link, async { gc.await.unwrap_or_else(|_| Err(too_late())) }).await?)
+                json(
+                    unless_cancelled(link, async { gc.await.unwrap_or_else(|_| Err(too_late())) })
+                        .await?,
+                )
             }
             Request::Check(params) => {
                 let check = tokio::time::timeout_at(deadline, self.ops.check(&params));
-                json(unless_cancelled(link, async { check.await.unwrap_or_else(|_| Err(too_late())) }).await?)
+                json(
+                    unless_cancelled(link, async {
+                        check.await.unwrap_or_else(|_| Err(too_late()))
+                    })
+                    .await?,
+                )
             }
             // The daemon answers it; a process with one request has nothing to cancel.
             Request::Cancel(_) => json(CancelResult { found: false }),

@@ -35,14 +35,33 @@ where
     let mut lines = Lines::new(from);
     let line = lines.next().await.unwrap_or_else(|| Ok(String::new()));
     let (frame, exit_code) = match read(line, command) {
-        Err(Rejected { id, failure, unreadable }) => {
-            let exit_code = if unreadable { EXIT_UNREADABLE } else { EXIT_ERROR };
-            (Frame::Error { id, error: *failure.0 }, exit_code)
+        Err(Rejected {
+            id,
+            failure,
+            unreadable,
+        }) => {
+            let exit_code = if unreadable {
+                EXIT_UNREADABLE
+            } else {
+                EXIT_ERROR
+            };
+            (
+                Frame::Error {
+                    id,
+                    error: *failure.0,
+                },
+                exit_code,
+            )
         }
         Ok(incoming) => {
             let _held = service.redactor.hold(&incoming.request);
-            let acks = incoming.ack.then(|| acks_from(lines));
-            let link = Link::new(incoming.id.clone(), output.clone(), acks, CancellationToken::new());
+            let inbox = incoming.ack.then(|| acks_from(lines));
+            let link = Link::new(
+                incoming.id.clone(),
+                output.clone(),
+                inbox,
+                CancellationToken::new(),
+            );
             let cancelled = link.cancelled.clone();
             tokio::spawn(async move {
                 interrupted.await;
@@ -50,10 +69,22 @@ where
             });
             let deadline = received + time_for(&incoming.request, incoming.timeout_ms);
             match service.answer(incoming.request, &link, deadline).await {
-                Ok(result) => (Frame::Result { id: incoming.id, result }, 0),
+                Ok(result) => (
+                    Frame::Result {
+                        id: incoming.id,
+                        result,
+                    },
+                    0,
+                ),
                 Err(mut failure) => {
                     service.redactor.clean_error(&mut failure.0);
-                    (Frame::Error { id: incoming.id, error: *failure.0 }, EXIT_ERROR)
+                    (
+                        Frame::Error {
+                            id: incoming.id,
+                            error: *failure.0,
+                        },
+                        EXIT_ERROR,
+                    )
                 }
             }
         }
@@ -72,7 +103,7 @@ fn read(line: Line, command: &str) -> Result<reading::Incoming, Rejected> {
     };
     let line = line.map_err(|why| rejected(format!("the request {why}")))?;
     match reading::read(&line, Some(command))? {
-        Message::Request(incoming) => Ok(incoming),
+        Message::Request(incoming) => Ok(*incoming),
         Message::Ack { .. } | Message::Noise => Err(rejected("an ack is no request".to_owned())),
     }
 }
@@ -82,7 +113,9 @@ fn acks_from<R: AsyncRead + Unpin + Send + 'static>(mut lines: Lines<R>) -> watc
     let (acks, receiver) = watch::channel(Acks::default());
     tokio::spawn(async move {
         while let Some(line) = lines.next().await {
-            if let Some(Message::Ack { seq, .. }) = line.ok().and_then(|l| reading::read(&l, Some("")).ok()) {
+            if let Some(Message::Ack { seq, .. }) =
+                line.ok().and_then(|l| reading::read(&l, Some("")).ok())
+            {
                 acks.send_modify(|acks| acks.seq = acks.seq.max(seq));
             }
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub enum Message {
     /// A request to answer.
-    Request(Incoming),
+    Request(Box<Incoming>),
     /// A state frame has been committed.
     Ack {
         /// The request's id.
@@ -48,12 +48,19 @@ pub struct Rejected {
 
 /// Reads a line. In one-shot mode `command` is the verb that the command line names, and id and verb may be left out.
 pub fn read(line: &str, command: Option<&str>) -> Result<Message, Rejected> {
-    let unreadable = |id: Option<String>, failure: Failure| Rejected { id, failure, unreadable: true };
+    let unreadable = |id: Option<String>, failure: Failure| Rejected {
+        id,
+        failure,
+        unreadable: true,
+    };
     let bad = |message: String| Failure::new(Code::BadRequest, message);
     let value: Value = serde_json::from_str(line)
         .map_err(|e| unreadable(None, bad(format!("the request is not JSON: {e}"))))?;
     let Value::Object(fields) = &value else {
-        return Err(unreadable(None, bad("the request is not a JSON object".to_owned())));
+        return Err(unreadable(
+            None,
+            bad("the request is not a JSON object".to_owned()),
+        ));
     };
     let id = fields.get("id").and_then(Value::as_str).map(str::to_owned);
     if fields.get("type").and_then(Value::as_str) == Some("ack") {
@@ -71,7 +78,12 @@ pub fn read(line: &str, command: Option<&str>) -> Result<Message, Rejected> {
             );
             return Err(unreadable(id, failure));
         }
-        _ => return Err(unreadable(id, bad(format!("v: must be the number {VERSION}")))),
+        _ => {
+            return Err(unreadable(
+                id,
+                bad(format!("v: must be the number {VERSION}")),
+            ));
+        }
     }
     let envelope: Envelope = typed(value.clone(), "").map_err(|f| unreadable(id.clone(), f))?;
     if command.is_none() && envelope.id.is_none() {
@@ -80,7 +92,10 @@ pub fn read(line: &str, command: Option<&str>) -> Result<Message, Rejected> {
     let verb = match (envelope.verb.as_deref(), command) {
         (None, None) => return Err(unreadable(id, bad("verb: is missing".to_owned()))),
         (Some(verb), Some(command)) if verb != command => {
-            return Err(unreadable(id, bad(format!("verb: is {verb:?}, and the command is {command:?}"))));
+            return Err(unreadable(
+                id,
+                bad(format!("verb: is {verb:?}, and the command is {command:?}")),
+            ));
         }
         (Some(verb), _) | (None, Some(verb)) => verb,
     };
@@ -89,12 +104,12 @@ pub fn read(line: &str, command: Option<&str>) -> Result<Message, Rejected> {
         failure,
         unreadable: false,
     })?;
-    Ok(Message::Request(Incoming {
+    Ok(Message::Request(Box::new(Incoming {
         id,
         timeout_ms: envelope.timeout_ms,
         ack: envelope.ack,
         request,
-    }))
+    })))
 }
 
 fn params(verb: &str, params: Value) -> Result<Request, Failure> {
@@ -109,7 +124,9 @@ fn params(verb: &str, params: Value) -> Result<Request, Failure> {
         unknown => {
             return Err(Failure::new(
                 Code::UnknownVerb,
-                format!("verb: {unknown:?} is not known; use start, poll, stop, gc, check or cancel"),
+                format!(
+                    "verb: {unknown:?} is not known; use start, poll, stop, gc, check or cancel"
+                ),
             ));
         }
     })
@@ -123,7 +140,11 @@ fn typed<T: DeserializeOwned>(value: Value, at: &str) -> Result<T, Failure> {
             path => format!("{at}{path}"),
         };
         let why = without_value(&error.inner().to_string());
-        let message = if field.is_empty() { why } else { format!("{field}: {why}") };
+        let message = if field.is_empty() {
+            why
+        } else {
+            format!("{field}: {why}")
+        };
         Failure::new(Code::BadRequest, message)
     })
 }

@@ -73,7 +73,11 @@ pub struct NotRun {
 /// A task, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
+#[allow(
+    missing_docs,
+    clippy::struct_field_names,
+    reason = "the fields are ECS's own"
+)]
 pub struct Task {
     pub task_arn: String,
     pub last_status: Option<String>,
@@ -285,7 +289,11 @@ impl Ecs {
         let mut tasks = Vec::with_capacity(arns.len());
         for batch in arns.chunks(MOST_TASKS_A_CALL) {
             let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-            tasks.extend(self.describe_tasks(cluster, &batch, true, deadline).await?.0);
+            tasks.extend(
+                self.describe_tasks(cluster, &batch, true, deadline)
+                    .await?
+                    .0,
+            );
         }
         Ok(tasks)
     }

@@ -1,7 +1,7 @@
 //! Whether the settings can work: what can be told without ECS, and one harmless call.
 
-use super::config::Config;
 use super::Fargate;
+use super::config::Config;
 use crate::backend::Settings;
 use crate::cloud::aws::Credentials;
 use crate::error::Failure;
@@ -17,7 +17,10 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
     let mut checks = Vec::new();
     let config = match Config::read(settings.config) {
         Ok(config) => {
-            checks.push(good("config", "every field is known and has the right type"));
+            checks.push(good(
+                "config",
+                "every field is known and has the right type",
+            ));
             config
         }
         Err(failure) => {
@@ -28,7 +31,11 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
     match Credentials::read(settings.credentials) {
         Ok(_) => checks.push(good("credentials", "well formed")),
         Err(failure) => {
-            checks.push(bad("credentials", &failure, "Mend the field that is named."));
+            checks.push(bad(
+                "credentials",
+                &failure,
+                "Mend the field that is named.",
+            ));
             return checks;
         }
     }
@@ -53,7 +60,10 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
 fn run_task(config: &Config) -> Check {
     const NAME: &str = "run_task";
     let Some(arguments) = &config.run_task else {
-        return good(NAME, "not given: these settings can poll, stop and gc, but not start");
+        return good(
+            NAME,
+            "not given: these settings can poll, stop and gc, but not start",
+        );
     };
     let network = arguments
         .get("networkConfiguration")
@@ -61,9 +71,16 @@ fn run_task(config: &Config) -> Check {
         .and_then(|n| n.get("subnets"))
         .and_then(|s| s.as_array())
         .is_some_and(|subnets| !subnets.is_empty());
-    if !arguments.get("taskDefinition").is_some_and(serde_json::Value::is_string) {
+    if !arguments
+        .get("taskDefinition")
+        .is_some_and(serde_json::Value::is_string)
+    {
         let failure = Failure::invalid_config("config.run_task.taskDefinition", "is missing");
-        return bad(NAME, &failure, "Name the task definition: \"family\", \"family:revision\" or an ARN.");
+        return bad(
+            NAME,
+            &failure,
+            "Name the task definition: \"family\", \"family:revision\" or an ARN.",
+        );
     }
     if !network {
         let failure = Failure::invalid_config(
@@ -90,7 +107,10 @@ async fn ask(
             return;
         }
     };
-    checks.push(good("endpoint", &format!("{} in {}", ecs.endpoint(), ecs.region())));
+    checks.push(good(
+        "endpoint",
+        &format!("{} in {}", ecs.endpoint(), ecs.region()),
+    ));
     let deadline = Instant::now() + TIMEOUT;
     for cluster in clusters {
         let name = format!("list tasks in {cluster}");

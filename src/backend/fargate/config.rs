@@ -168,7 +168,10 @@ impl RunTask {
 fn check_types(arguments: &Map<String, Value>) -> Result<(), Failure> {
     let given = |name: &str| arguments.get(name).filter(|value| !value.is_null());
     let wrong = |name: &str, why: String| {
-        Err(Failure::invalid_config(&format!("config.run_task.{name}"), why))
+        Err(Failure::invalid_config(
+            &format!("config.run_task.{name}"),
+            why,
+        ))
     };
     match given("taskDefinition") {
         Some(Value::String(name)) if !name.is_empty() => {}
@@ -186,7 +189,10 @@ fn check_types(arguments: &Map<String, Value>) -> Result<(), Failure> {
         }
     }
     if let Some(count) = given("count").filter(|count| **count != json!(1)) {
-        return wrong("count", format!("must be 1 or left out, not {count}: one task is one server"));
+        return wrong(
+            "count",
+            format!("must be 1 or left out, not {count}: one task is one server"),
+        );
     }
     if given("launchType").is_some() && given("capacityProviderStrategy").is_some() {
         return wrong(
@@ -199,17 +205,32 @@ fn check_types(arguments: &Map<String, Value>) -> Result<(), Failure> {
         Some(Value::Array(tags)) if tags.len() + 3 <= MAX_TAGS => {
             const OURS: [&str; 3] = [TAG_HUB, TAG_KEY, TAG_ATTEMPT];
             let name = |tag: &Value| Some(tag.get("key")?.as_str()?.to_owned());
-            if let Some(taken) = tags.iter().filter_map(name).find(|n| OURS.contains(&n.as_str())) {
-                return wrong("tags", format!("{taken} is cloudspawner's own; leave it out"));
+            if let Some(taken) = tags
+                .iter()
+                .filter_map(name)
+                .find(|n| OURS.contains(&n.as_str()))
+            {
+                return wrong(
+                    "tags",
+                    format!("{taken} is cloudspawner's own; leave it out"),
+                );
             }
         }
         Some(Value::Array(tags)) => {
             return wrong(
                 "tags",
-                format!("{} tags and cloudspawner's 3 are more than ECS's {MAX_TAGS}", tags.len()),
+                format!(
+                    "{} tags and cloudspawner's 3 are more than ECS's {MAX_TAGS}",
+                    tags.len()
+                ),
             );
         }
-        Some(other) => return wrong("tags", format!("must be a list of key and value, not {other}")),
+        Some(other) => {
+            return wrong(
+                "tags",
+                format!("must be a list of key and value, not {other}"),
+            );
+        }
     }
     Ok(())
 }
@@ -240,9 +261,13 @@ fn complete_override(
     spec: &Spec,
 ) -> Result<(), Failure> {
     let not_a = |name: &str, what: &str| {
-        Failure::invalid_config(&format!("config.run_task.{name}"), format!("must be {what}"))
+        Failure::invalid_config(
+            &format!("config.run_task.{name}"),
+            format!("must be {what}"),
+        )
     };
-    let overrides = object(arguments, "overrides").ok_or_else(|| not_a("overrides", "an object"))?;
+    let overrides =
+        object(arguments, "overrides").ok_or_else(|| not_a("overrides", "an object"))?;
     let containers = list(overrides, "containerOverrides")
         .ok_or_else(|| not_a("overrides.containerOverrides", "a list"))?;
     let named = |c: &Value| c.get("name").and_then(Value::as_str) == Some(container);

@@ -2,7 +2,9 @@
 
 use super::api::{Ecs, RunTaskAnswer};
 use super::config::{Config, RunTask};
-use super::record::{self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, TAGGED};
+use super::record::{
+    self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, TAGGED,
+};
 use super::site::Cluster;
 use super::status;
 use crate::backend::{Created, Launch, Record, Settled, Site, Then, names};
@@ -44,13 +46,15 @@ impl TaskLaunch {
             Some(record) if record.attempt == params.attempt => (Some(record), None),
             other => (None, other),
         };
-        let key = same.as_ref().or(older.as_ref()).map_or_else(
-            || names::key(&params.server),
-            |record| record.key.clone(),
-        );
+        let key = same
+            .as_ref()
+            .or(older.as_ref())
+            .map_or_else(|| names::key(&params.server), |record| record.key.clone());
         let run_task = RunTask::build(&config, params, &key)?;
         // A start that carries on may have had its RunTask answered by nobody.
-        let in_doubt = same.as_ref().is_some_and(|record| record.reference.is_none());
+        let in_doubt = same
+            .as_ref()
+            .is_some_and(|record| record.reference.is_none());
         let record = match same {
             Some(record) => record,
             None => new_record(params, &config, &ecs, key, now_ms)?,
@@ -69,7 +73,11 @@ impl TaskLaunch {
     }
 
     fn tagged(&self) -> bool {
-        self.record.own.get(TAGGED).and_then(Value::as_bool).unwrap_or(true)
+        self.record
+            .own
+            .get(TAGGED)
+            .and_then(Value::as_bool)
+            .unwrap_or(true)
     }
 
     /// RunTask under the present token; a call that is under way already is waited for instead.
@@ -86,7 +94,9 @@ impl TaskLaunch {
         let Some(under_way) = self.under_way.as_mut() else {
             return Err(lost("there is no call to wait for"));
         };
-        let answer = under_way.await.unwrap_or_else(|error| Err(lost(&error.to_string())));
+        let answer = under_way
+            .await
+            .unwrap_or_else(|error| Err(lost(&error.to_string())));
         self.under_way = None;
         answer
     }
@@ -107,7 +117,9 @@ impl TaskLaunch {
             Again::After(_) => Then::Again,
             // Nothing but the tags can be left out, and a policy without ecs:TagResource refuses them.
             Again::No if error.code() == Code::PermissionDenied && self.tagged() => {
-                self.record.own.insert(TAGGED.to_owned(), Value::from(false));
+                self.record
+                    .own
+                    .insert(TAGGED.to_owned(), Value::from(false));
                 Then::AtOnceRenewed
             }
             Again::No => Then::GiveUp,
@@ -119,7 +131,11 @@ impl TaskLaunch {
     }
 
     fn judge_tasks(&mut self, mut answer: RunTaskAnswer) -> Created {
-        if let Some(task) = answer.tasks.drain(..).find(|task| !task.task_arn.is_empty()) {
+        if let Some(task) = answer
+            .tasks
+            .drain(..)
+            .find(|task| !task.task_arn.is_empty())
+        {
             return self.created(task.task_arn);
         }
         self.in_doubt = false;
@@ -247,13 +263,20 @@ fn new_record(
 
 /// The task that already has our token, where ECS says so (RunTask, `ConflictException`, "resourceIds").
 fn adopted(error: &AwsError) -> Option<String> {
-    let AwsError::Refused { cloud_code, body, .. } = error else {
+    let AwsError::Refused(refusal) = error else {
         return None;
     };
-    if cloud_code.as_deref() != Some("ConflictException") {
+    if refusal.cloud_code.as_deref() != Some("ConflictException") {
         return None;
     }
-    Some(body.get("resourceIds")?.get(0)?.as_str()?.to_owned())
+    Some(
+        refusal
+            .body
+            .get("resourceIds")?
+            .get(0)?
+            .as_str()?
+            .to_owned(),
+    )
 }
 
 fn lost(why: &str) -> AwsError {

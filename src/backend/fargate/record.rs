@@ -61,6 +61,11 @@ pub fn url(record: &Record, task: &Task) -> Option<String> {
     })
 }
 
+/// Whether the address is all that the URL lacks; a lost state may leave the port unknown for ever.
+pub fn knows_port(record: &Record) -> bool {
+    record.own.get(PORT).is_some_and(Value::is_u64)
+}
+
 /// A record for a task whose state was lost: what the task itself tells.
 ///
 /// Scheme, port and prefix stand in the JUPYTERHUB_SERVICE_URL that the task was started with, where it was.
@@ -118,7 +123,9 @@ mod tests {
             let value = tag_value(hub);
             assert!(value.len() <= 256);
             assert!(
-                value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
+                value
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
                 "{value}"
             );
         }

@@ -2,7 +2,9 @@
 
 use super::api::{Ecs, MOST_TASKS_A_CALL, Task};
 use super::config::Config;
-use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, TAG_HUB, TAG_KEY, from_task, tag_value};
+use super::record::{
+    ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, TAG_HUB, TAG_KEY, from_task, tag_value,
+};
 use super::status;
 use crate::backend::{Found, Record, Sighting, Site, names};
 use crate::cloud::aws::AwsError;
@@ -31,7 +33,12 @@ impl Cluster {
     /// `name` is a cluster's name or ARN.
     pub fn new(ecs: Arc<Ecs>, name: String, config: Config) -> Self {
         let id = format!("{} {name}", ecs.scope());
-        Self { ecs, name, config, id }
+        Self {
+            ecs,
+            name,
+            config,
+            id,
+        }
     }
 
     /// Describes one batch; where ECS refuses the batch as a whole it is split until the bad one stands alone.
@@ -41,17 +48,34 @@ impl Cluster {
         deadline: Instant,
     ) -> BoxFuture<'a, Vec<Sighting>> {
         Box::pin(async move {
-            let arns: Vec<&str> = records.iter().filter_map(|r| r.reference.as_deref()).collect();
-            match self.ecs.describe_tasks(&self.name, &arns, false, deadline).await {
+            let arns: Vec<&str> = records
+                .iter()
+                .filter_map(|r| r.reference.as_deref())
+                .collect();
+            match self
+                .ecs
+                .describe_tasks(&self.name, &arns, false, deadline)
+                .await
+            {
                 Ok((tasks, missing)) => {
-                    let tasks: HashMap<&str, &Task> =
-                        tasks.iter().map(|task| (task.task_arn.as_str(), task)).collect();
+                    let tasks: HashMap<&str, &Task> = tasks
+                        .iter()
+                        .map(|task| (task.task_arn.as_str(), task))
+                        .collect();
                     let not_missing: HashMap<&str, &str> = missing
                         .iter()
                         .filter(|f| f.reason.as_deref() != Some("MISSING"))
-                        .filter_map(|f| Some((f.arn.as_deref()?, f.reason.as_deref().unwrap_or("no reason"))))
+                        .filter_map(|f| {
+                            Some((
+                                f.arn.as_deref()?,
+                                f.reason.as_deref().unwrap_or("no reason"),
+                            ))
+                        })
                         .collect();
-                    records.iter().map(|record| sighting(record, &tasks, &not_missing)).collect()
+                    records
+                        .iter()
+                        .map(|record| sighting(record, &tasks, &not_missing))
+                        .collect()
                 }
                 Err(error) if records.len() > 1 && blames_one(&error) => {
                     let (left, right) = records.split_at(records.len() / 2);
@@ -61,7 +85,10 @@ impl Cluster {
                 }
                 Err(error) => {
                     let failure = error.into_failure();
-                    records.iter().map(|_| Sighting::Unclear(failure.clone())).collect()
+                    records
+                        .iter()
+                        .map(|_| Sighting::Unclear(failure.clone()))
+                        .collect()
                 }
             }
         })
@@ -105,7 +132,9 @@ impl Site for Cluster {
     ) -> BoxFuture<'a, Vec<Sighting>> {
         Box::pin(async move {
             let deadline = deadline.min(Instant::now() + REFRESH_TIMEOUT);
-            let batches = records.chunks(MOST_TASKS_A_CALL).map(|batch| self.describe(batch, deadline));
+            let batches = records
+                .chunks(MOST_TASKS_A_CALL)
+                .map(|batch| self.describe(batch, deadline));
             futures_util::future::join_all(batches).await.concat()
         })
     }
@@ -192,7 +221,11 @@ impl Cluster {
         if tasks.iter().any(stopped) {
             return Ok(Phase::Exited);
         }
-        if tasks.is_empty() && missing.iter().any(|f| f.reason.as_deref() == Some("MISSING")) {
+        if tasks.is_empty()
+            && missing
+                .iter()
+                .any(|f| f.reason.as_deref() == Some("MISSING"))
+        {
             return Ok(Phase::Gone);
         }
         Err(error.into_failure())

@@ -12,41 +12,154 @@ use std::time::Duration;
 ///
 /// A task spends tens of seconds in PROVISIONING and then may change within one.
 const STATES: &[(&str, &str, Phase, u8, &str, u64)] = &[
-    ("PROVISIONING", "provisioning", Phase::Pending, 20, "Task accepted, waiting for capacity and a network interface", 1000),
-    ("PENDING", "pending", Phase::Pending, 50, "The image is being pulled and the container started", 400),
-    ("ACTIVATING", "activating", Phase::Pending, 80, "The container runs, the network is being set up", 400),
-    ("RUNNING", "running", Phase::Running, 90, "The server is running", 400),
-    ("DEACTIVATING", "deactivating", Phase::Stopping, 90, "The task is being taken down", 1000),
-    ("STOPPING", "stopping", Phase::Stopping, 90, "The task is being stopped", 1000),
-    ("DEPROVISIONING", "deprovisioning", Phase::Stopping, 90, "The task's network interface is being removed", 1000),
-    ("STOPPED", "stopped", Phase::Exited, 100, "The task has stopped", 1000),
-    ("DELETED", "deleted", Phase::Exited, 100, "The task has been deleted", 1000),
+    (
+        "PROVISIONING",
+        "provisioning",
+        Phase::Pending,
+        20,
+        "Task accepted, waiting for capacity and a network interface",
+        1000,
+    ),
+    (
+        "PENDING",
+        "pending",
+        Phase::Pending,
+        50,
+        "The image is being pulled and the container started",
+        400,
+    ),
+    (
+        "ACTIVATING",
+        "activating",
+        Phase::Pending,
+        80,
+        "The container runs, the network is being set up",
+        400,
+    ),
+    (
+        "RUNNING",
+        "running",
+        Phase::Running,
+        90,
+        "The server is running",
+        400,
+    ),
+    (
+        "DEACTIVATING",
+        "deactivating",
+        Phase::Stopping,
+        90,
+        "The task is being taken down",
+        1000,
+    ),
+    (
+        "STOPPING",
+        "stopping",
+        Phase::Stopping,
+        90,
+        "The task is being stopped",
+        1000,
+    ),
+    (
+        "DEPROVISIONING",
+        "deprovisioning",
+        Phase::Stopping,
+        90,
+        "The task's network interface is being removed",
+        1000,
+    ),
+    (
+        "STOPPED",
+        "stopped",
+        Phase::Exited,
+        100,
+        "The task has stopped",
+        1000,
+    ),
+    (
+        "DELETED",
+        "deleted",
+        Phase::Exited,
+        100,
+        "The task has been deleted",
+        1000,
+    ),
 ];
 
 /// How a stoppedReason, a container's reason or a RunTask failure begins when it means something by itself. ECS gives
 /// these as sentences only, so the beginning is all there is to go by. Sources: "Amazon ECS stopped tasks error messages"
 /// and "Amazon ECS API failures messages" in the ECS Developer Guide.
 const REASONS: &[(&str, Code, &str)] = &[
-    ("Capacity is unavailable", Code::CapacityUnavailable, "The cloud has no capacity right now. Try again in a few minutes."),
-    ("Timeout waiting for network interface provisioning", Code::CapacityUnavailable, "The cloud could not set up the network in time. Try again in a few minutes."),
-    ("RESOURCE:", Code::CapacityUnavailable, "The cloud has no capacity right now. Try again in a few minutes."),
-    ("OutOfMemory", Code::StartFailed, "Your server ran out of memory while it started. Choose a larger one, or tell your administrator."),
-    ("CannotPull", Code::StartFailed, "The server's image could not be fetched. Tell your administrator."),
-    ("ResourceInitializationError", Code::StartFailed, "The server's environment could not be set up. Tell your administrator."),
-    ("CannotStartContainerError", Code::StartFailed, "The server's container could not be started. Tell your administrator."),
-    ("CannotCreateContainerError", Code::StartFailed, "The server's container could not be created. Tell your administrator."),
+    (
+        "Capacity is unavailable",
+        Code::CapacityUnavailable,
+        "The cloud has no capacity right now. Try again in a few minutes.",
+    ),
+    (
+        "Timeout waiting for network interface provisioning",
+        Code::CapacityUnavailable,
+        "The cloud could not set up the network in time. Try again in a few minutes.",
+    ),
+    (
+        "RESOURCE:",
+        Code::CapacityUnavailable,
+        "The cloud has no capacity right now. Try again in a few minutes.",
+    ),
+    (
+        "OutOfMemory",
+        Code::StartFailed,
+        "Your server ran out of memory while it started. Choose a larger one, or tell your administrator.",
+    ),
+    (
+        "CannotPull",
+        Code::StartFailed,
+        "The server's image could not be fetched. Tell your administrator.",
+    ),
+    (
+        "ResourceInitializationError",
+        Code::StartFailed,
+        "The server's environment could not be set up. Tell your administrator.",
+    ),
+    (
+        "CannotStartContainerError",
+        Code::StartFailed,
+        "The server's container could not be started. Tell your administrator.",
+    ),
+    (
+        "CannotCreateContainerError",
+        Code::StartFailed,
+        "The server's container could not be created. Tell your administrator.",
+    ),
 ];
 
 /// stopCodes that speak for themselves (API Reference, Task, "stopCode").
 const STOP_CODES: &[(&str, Code, &str)] = &[
-    ("SpotInterruption", Code::CapacityUnavailable, "The cloud took its spare capacity back. Try again."),
-    ("TerminationNotice", Code::CapacityUnavailable, "The cloud retired the machine. Try again."),
-    ("InfrastructureHealth", Code::CapacityUnavailable, "The cloud's machine failed. Try again."),
+    (
+        "SpotInterruption",
+        Code::CapacityUnavailable,
+        "The cloud took its spare capacity back. Try again.",
+    ),
+    (
+        "TerminationNotice",
+        Code::CapacityUnavailable,
+        "The cloud retired the machine. Try again.",
+    ),
+    (
+        "InfrastructureHealth",
+        Code::CapacityUnavailable,
+        "The cloud's machine failed. Try again.",
+    ),
 ];
 
 /// What is asked to be reported where ECS names a state that is newer than this table: on its way, and no proof of more.
-const UNKNOWN_STATE: (&str, &str, Phase, u8, &str, u64) =
-    ("", "waiting", Phase::Pending, 20, "The cloud is preparing the server", 1000);
+const UNKNOWN_STATE: (&str, &str, Phase, u8, &str, u64) = (
+    "",
+    "waiting",
+    Phase::Pending,
+    20,
+    "The cloud is preparing the server",
+    1000,
+);
 
 /// How a server is, by its task.
 pub fn report(task: &Task, record: &Record) -> Report {
@@ -63,6 +176,10 @@ pub fn report(task: &Task, record: &Record) -> Report {
     let url = (phase == Phase::Running)
         .then(|| record::url(record, task))
         .flatten();
+    // A server whose port is known and whose address is not cannot be used yet.
+    if phase == Phase::Running && url.is_none() && record::knows_port(record) {
+        phase = Phase::Pending;
+    }
     let down = matches!(phase, Phase::Stopping | Phase::Exited);
     Report {
         phase,
@@ -81,7 +198,9 @@ pub fn report(task: &Task, record: &Record) -> Report {
 /// The failure that a RunTask answer without tasks means.
 pub fn not_run(failures: &[NotRun], request_id: Option<String>) -> Failure {
     let first = failures.first().cloned().unwrap_or_default();
-    let reason = first.reason.unwrap_or_else(|| "no task and no reason".to_owned());
+    let reason = first
+        .reason
+        .unwrap_or_else(|| "no task and no reason".to_owned());
     let (code, user_message) = meaning_of(&reason).unwrap_or((Code::StartFailed, None));
     let detail = first.detail.map(|d| format!(" ({d})")).unwrap_or_default();
     let failure = Failure::new(code, format!("RunTask: {reason}{detail}")).at(ErrorPlace {
@@ -119,7 +238,12 @@ fn exit_code(task: &Task, record: &Record) -> i32 {
 /// ECS's own words, of the task and of its containers.
 fn reason(task: &Task) -> Option<String> {
     let containers = task.containers.iter().filter_map(|c| c.reason.as_deref());
-    let words: Vec<&str> = task.stopped_reason.as_deref().into_iter().chain(containers).collect();
+    let words: Vec<&str> = task
+        .stopped_reason
+        .as_deref()
+        .into_iter()
+        .chain(containers)
+        .collect();
     (!words.is_empty()).then(|| words.join("; "))
 }
 
@@ -132,23 +256,23 @@ fn ending(task: &Task, record: &Record) -> Failure {
         .iter()
         .find(|(code, ..)| Some(*code) == stop_code)
         .map(|(_, code, user)| (*code, Some(*user)))
-        .or_else(|| of_containers.chain(task.stopped_reason.as_deref()).find_map(meaning_of));
+        .or_else(|| {
+            of_containers
+                .chain(task.stopped_reason.as_deref())
+                .find_map(meaning_of)
+        });
     let (code, user_message) = meaning.unwrap_or((Code::StartFailed, None));
-    let exit = task
-        .containers
-        .iter()
-        .any(|c| c.exit_code.is_some())
-        .then(|| format!(", exit code {}", exit_code(task, record)))
-        .unwrap_or_default();
-    let failure = Failure::new(
-        code,
-        format!("task {}: {words}{exit}", task.task_arn),
-    )
-    .at(ErrorPlace {
-        operation: Some("ecs:DescribeTasks".to_owned()),
-        cloud_code: task.stop_code.clone(),
-        ..ErrorPlace::default()
-    });
+    let exit = if task.containers.iter().any(|c| c.exit_code.is_some()) {
+        format!(", exit code {}", exit_code(task, record))
+    } else {
+        String::new()
+    };
+    let failure =
+        Failure::new(code, format!("task {}: {words}{exit}", task.task_arn)).at(ErrorPlace {
+            operation: Some("ecs:DescribeTasks".to_owned()),
+            cloud_code: task.stop_code.clone(),
+            ..ErrorPlace::default()
+        });
     match user_message {
         Some(message) => failure.with_user_message(message),
         None => failure,
@@ -164,7 +288,11 @@ fn meaning_of(reason: &str) -> Option<(Code, Option<&'static str>)> {
 
 /// A failure's reason where it is one word, such as `RESOURCE:ENI`; a sentence is no code.
 fn code_word(reason: &str) -> String {
-    if reason.contains(' ') { "failures".to_owned() } else { reason.to_owned() }
+    if reason.contains(' ') {
+        "failures".to_owned()
+    } else {
+        reason.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +304,9 @@ mod tests {
         let mut record = Record::default();
         record.own.insert("scheme".to_owned(), Value::from("http"));
         record.own.insert("port".to_owned(), Value::from(8888));
-        record.own.insert("container_name".to_owned(), Value::from("notebook"));
+        record
+            .own
+            .insert("container_name".to_owned(), Value::from("notebook"));
         record
     }
 
@@ -188,18 +318,25 @@ mod tests {
     fn every_state_of_a_task_has_a_meaning() {
         let phases: Vec<_> = STATES
             .iter()
-            .map(|(state, ..)| report(&task(json!({"lastStatus": state})), &record()).phase)
+            .map(|(state, ..)| {
+                report(&task(json!({"lastStatus": state})), &Record::default()).phase
+            })
             .collect();
         use Phase::{Exited, Pending, Running, Stopping};
         assert_eq!(
             phases,
-            [Pending, Pending, Pending, Running, Stopping, Stopping, Stopping, Exited, Exited]
+            [
+                Pending, Pending, Pending, Running, Stopping, Stopping, Stopping, Exited, Exited
+            ]
         );
     }
 
     #[test]
     fn a_state_that_aws_adds_later_is_no_proof_of_death() {
-        assert_eq!(report(&task(json!({"lastStatus": "DREAMING"})), &record()).phase, Phase::Pending);
+        assert_eq!(
+            report(&task(json!({"lastStatus": "DREAMING"})), &record()).phase,
+            Phase::Pending
+        );
         assert_eq!(report(&task(json!({})), &record()).phase, Phase::Pending);
     }
 
@@ -216,17 +353,25 @@ mod tests {
             {"name": "privateIPv4Address", "value": "10.0.3.17"}]});
         let running = task(json!({"lastStatus": "RUNNING", "attachments": [attachment],
             "containers": [{"networkInterfaces": [{"ipv6Address": "2001:db8::7"}]}]}));
-        assert_eq!(report(&running, &record()).url.as_deref(), Some("http://10.0.3.17:8888"));
+        assert_eq!(
+            report(&running, &record()).url.as_deref(),
+            Some("http://10.0.3.17:8888")
+        );
         let mut ipv6 = record();
         ipv6.own.insert("address".to_owned(), Value::from("ipv6"));
-        assert_eq!(report(&running, &ipv6).url.as_deref(), Some("http://[2001:db8::7]:8888"));
+        assert_eq!(
+            report(&running, &ipv6).url.as_deref(),
+            Some("http://[2001:db8::7]:8888")
+        );
     }
 
     #[test]
     fn an_address_that_is_none_is_not_taken() {
-        let attachment = json!({"details": [{"name": "privateIPv4Address", "value": "evil.example/x"}]});
+        let attachment =
+            json!({"details": [{"name": "privateIPv4Address", "value": "evil.example/x"}]});
         let running = task(json!({"lastStatus": "RUNNING", "attachments": [attachment]}));
-        assert_eq!(report(&running, &record()).url, None);
+        let report = report(&running, &record());
+        assert_eq!((report.phase, report.url), (Phase::Pending, None));
     }
 
     #[test]
@@ -238,23 +383,48 @@ mod tests {
 
     #[test]
     fn a_task_that_never_ran_did_not_exit_well() {
-        let task = task(json!({"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart",
-            "stoppedReason": "CannotPullContainerError: no such image"}));
+        let task = task(
+            json!({"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart",
+            "stoppedReason": "CannotPullContainerError: no such image"}),
+        );
         let report = report(&task, &record());
         assert_eq!(report.exit_code, Some(1));
         let ending = report.ending.unwrap();
         assert_eq!(ending.code(), Code::StartFailed);
-        assert!(ending.0.message.contains("CannotPullContainerError: no such image"));
+        assert!(
+            ending
+                .0
+                .message
+                .contains("CannotPullContainerError: no such image")
+        );
         assert!(ending.0.user_message.contains("image"));
     }
 
     #[test]
     fn missing_capacity_is_told_from_other_failures() {
-        for reason in ["RESOURCE:ENI", "Capacity is unavailable at this time. Please try again later"] {
-            let failure = not_run(&[NotRun { reason: Some(reason.to_owned()), ..NotRun::default() }], None);
+        for reason in [
+            "RESOURCE:ENI",
+            "Capacity is unavailable at this time. Please try again later",
+        ] {
+            let failure = not_run(
+                &[NotRun {
+                    reason: Some(reason.to_owned()),
+                    ..NotRun::default()
+                }],
+                None,
+            );
             assert_eq!(failure.code(), Code::CapacityUnavailable, "{reason}");
         }
-        let failure = not_run(&[NotRun { reason: Some("MISSING".to_owned()), ..NotRun::default() }], None);
-        assert_eq!((failure.code(), failure.0.context.cloud_code.as_deref()), (Code::StartFailed, Some("MISSING")));
+        let failure = not_run(
+            &[NotRun {
+                reason: Some("MISSING".to_owned()),
+                ..NotRun::default()
+            }],
+            None,
+        );
+        assert_eq!(
+            (failure.code(), failure.0.context.cloud_code.as_deref()),
+            (Code::StartFailed, Some("MISSING"))
+        );
     }
 }

@@ -187,10 +187,19 @@ mod tests {
 
     #[test]
     fn an_endpoint_needs_a_scheme_and_a_host_and_no_password() {
-        for good in ["https://ecs.eu-west-1.amazonaws.com", "http://127.0.0.1:5000/"] {
+        for good in [
+            "https://ecs.eu-west-1.amazonaws.com",
+            "http://127.0.0.1:5000/",
+        ] {
             assert!(check_endpoint(good).is_ok(), "{good}");
         }
-        for bad in ["ecs.eu-west-1.amazonaws.com", "ftp://x", "https://u:p@x", "", "https://x?a=b"] {
+        for bad in [
+            "ecs.eu-west-1.amazonaws.com",
+            "ftp://x",
+            "https://u:p@x",
+            "",
+            "https://x?a=b",
+        ] {
             assert!(check_endpoint(bad).is_err(), "{bad}");
         }
     }
@@ -201,6 +210,9 @@ mod tests {
         let of = |region| own_endpoint(&sdk, "ecs", region);
         assert_eq!(of("eu-west-1"), "https://ecs.eu-west-1.amazonaws.com");
         assert_eq!(of("cn-north-1"), "https://ecs.cn-north-1.amazonaws.com.cn");
-        assert_eq!(of("us-gov-west-1"), "https://ecs.us-gov-west-1.amazonaws.com");
+        assert_eq!(
+            of("us-gov-west-1"),
+            "https://ecs.us-gov-west-1.amazonaws.com"
+        );
     }
 }

@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
 /// Credentials are renewed this long before they end; the SDKs' own buffer is 5 minutes for IMDS and 10 s in general.
-const RENEW_BEFORE: Duration = Duration::from_secs(60);
+const RENEW_BEFORE: Duration = Duration::from_mins(1);
 /// The name under which an assumed role's calls stand in CloudTrail.
 const ROLE_SESSION_NAME: &str = "cloudspawner";
 
@@ -105,7 +105,9 @@ impl Credentials {
             Failure::invalid_config(
                 "credentials",
                 match kind {
-                    Some("static") => "static needs the strings access_key_id and secret_access_key",
+                    Some("static") => {
+                        "static needs the strings access_key_id and secret_access_key"
+                    }
                     Some("profile") => "profile needs the string name",
                     _ => "assume_role_arn must be a string",
                 },
@@ -226,15 +228,15 @@ impl Wallet {
         {
             return Ok(good.clone());
         }
-        let fresh = self
-            .provider
-            .provide_credentials()
-            .await
-            .map_err(|error| AwsError::Credentials {
-                operation: operation.to_owned(),
-                transient: matches!(error, CredentialsError::ProviderTimedOut(_)),
-                why: in_full(&error),
-            })?;
+        let fresh =
+            self.provider
+                .provide_credentials()
+                .await
+                .map_err(|error| AwsError::Credentials {
+                    operation: operation.to_owned(),
+                    transient: matches!(error, CredentialsError::ProviderTimedOut(_)),
+                    why: in_full(&error),
+                })?;
         *current = Some(fresh.clone());
         Ok(fresh)
     }
@@ -282,7 +284,8 @@ impl HttpConnector for DoorClient {
             let request = request
                 .try_into_http1x()
                 .map_err(|e| ConnectorError::user(e.into()))?;
-            let mut request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+            let mut request =
+                request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
             request.extensions_mut().insert(CredentialTraffic);
             match door.send(request).await {
                 Ok(answer) => HttpResponse::try_from(answer.map(SdkBody::from))

@@ -45,23 +45,27 @@ pub enum AwsError {
         why: String,
     },
     /// AWS refused.
-    #[error("{operation}: {}: {message}", cloud_code.as_deref().unwrap_or("no code"))]
-    Refused {
-        /// What was called.
-        operation: String,
-        /// The HTTP status.
-        http_status: u16,
-        /// AWS's code, without its namespace.
-        cloud_code: Option<String>,
-        /// AWS's sentence.
-        message: String,
-        /// AWS's id of the request.
-        request_id: Option<String>,
-        /// What Retry-After asks for.
-        retry_after: Option<Duration>,
-        /// The whole answer, for the fields of special exceptions.
-        body: Value,
-    },
+    #[error("{}: {}: {}", .0.operation, .0.cloud_code.as_deref().unwrap_or("no code"), .0.message)]
+    Refused(Box<Refusal>),
+}
+
+/// What AWS answered instead of a result.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What was called.
+    pub operation: String,
+    /// The HTTP status.
+    pub http_status: u16,
+    /// AWS's code, without its namespace.
+    pub cloud_code: Option<String>,
+    /// AWS's sentence.
+    pub message: String,
+    /// AWS's id of the request.
+    pub request_id: Option<String>,
+    /// What Retry-After asks for.
+    pub retry_after: Option<Duration>,
+    /// The whole answer, for the fields of special exceptions.
+    pub body: Value,
 }
 
 /// AWS's codes that mean something else than their HTTP status does. Sources: "Common Errors" and each action's "Errors"
@@ -97,7 +101,10 @@ const CODES: &[(&str, Code)] = &[
     ("SerializationException", Code::InvalidConfig),
     ("ValidationException", Code::InvalidConfig),
     ("PlatformUnknownException", Code::InvalidConfig),
-    ("PlatformTaskDefinitionIncompatibilityException", Code::InvalidConfig),
+    (
+        "PlatformTaskDefinitionIncompatibilityException",
+        Code::InvalidConfig,
+    ),
     ("UnsupportedFeatureException", Code::InvalidConfig),
 ];
 
@@ -117,14 +124,11 @@ impl AwsError {
                 ..
             } => Code::Conflict,
             Self::NoAnswer { .. } => Code::Unavailable,
-            Self::Refused {
-                cloud_code,
-                http_status,
-                ..
-            } => cloud_code
+            Self::Refused(refusal) => refusal
+                .cloud_code
                 .as_deref()
                 .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
-                .map_or_else(|| code_of_status(*http_status), |(_, code)| *code),
+                .map_or_else(|| code_of_status(refusal.http_status), |(_, code)| *code),
         }
     }
 
@@ -132,7 +136,7 @@ impl AwsError {
     #[must_use]
     pub fn cloud_code(&self) -> Option<&str> {
         match self {
-            Self::Refused { cloud_code, .. } => cloud_code.as_deref(),
+            Self::Refused(refusal) => refusal.cloud_code.as_deref(),
             _ => None,
         }
     }
@@ -146,7 +150,7 @@ impl AwsError {
                 matches!(source, DoorError::NotConnected { .. } | DoorError::Tape(_))
             }
             Self::Unreadable { .. } => false,
-            Self::Refused { http_status, .. } => *http_status < 500,
+            Self::Refused(refusal) => refusal.http_status < 500,
         }
     }
 
@@ -156,7 +160,7 @@ impl AwsError {
         match self.code() {
             Code::Throttled if matches!(self, Self::Queue { .. }) => Again::No,
             Code::Throttled | Code::Unavailable => Again::After(match self {
-                Self::Refused { retry_after, .. } => *retry_after,
+                Self::Refused(refusal) => refusal.retry_after,
                 _ => None,
             }),
             _ => Again::No,
@@ -167,13 +171,12 @@ impl AwsError {
     #[must_use]
     pub fn into_failure(self) -> Failure {
         let (operation, http_status, request_id, retry_after) = match &self {
-            Self::Refused {
-                operation,
-                http_status,
-                request_id,
-                retry_after,
-                ..
-            } => (operation, Some(*http_status), request_id.clone(), *retry_after),
+            Self::Refused(refusal) => (
+                &refusal.operation,
+                Some(refusal.http_status),
+                refusal.request_id.clone(),
+                refusal.retry_after,
+            ),
             Self::Queue { operation, wait } => (operation, None, None, Some(*wait)),
             Self::Credentials { operation, .. }
             | Self::NoAnswer { operation, .. }
@@ -209,7 +212,7 @@ mod tests {
     use super::*;
 
     fn refused(http_status: u16, cloud_code: Option<&str>) -> AwsError {
-        AwsError::Refused {
+        AwsError::Refused(Box::new(Refusal {
             operation: "ecs:RunTask".to_owned(),
             http_status,
             cloud_code: cloud_code.map(str::to_owned),
@@ -217,7 +220,7 @@ mod tests {
             request_id: None,
             retry_after: None,
             body: Value::Null,
-        }
+        }))
     }
 
     #[test]
@@ -235,8 +238,14 @@ mod tests {
 
     #[test]
     fn a_code_that_nobody_knows_goes_by_its_http_status() {
-        assert_eq!(refused(400, Some("BrandNewException")).code(), Code::InvalidConfig);
-        assert_eq!(refused(500, Some("BrandNewException")).code(), Code::Unavailable);
+        assert_eq!(
+            refused(400, Some("BrandNewException")).code(),
+            Code::InvalidConfig
+        );
+        assert_eq!(
+            refused(500, Some("BrandNewException")).code(),
+            Code::Unavailable
+        );
         assert_eq!(refused(429, None).code(), Code::Throttled);
     }
 }

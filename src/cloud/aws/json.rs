@@ -1,7 +1,7 @@
 //! The AWS JSON 1.1 protocol: one signed POST a call.
 
 use super::account::Account;
-use super::error::AwsError;
+use super::error::{AwsError, Refusal};
 use crate::context::Context;
 use crate::net::limiter::{Limiter, Quota};
 use crate::net::retry::{self, Pace};
@@ -60,12 +60,15 @@ impl JsonService {
         deadline: Instant,
     ) -> Result<Answer, AwsError> {
         let operation = format!("{}:{action}", self.name.signing);
-        let first = self.exchange(action, &operation, body, quotas, deadline).await;
+        let first = self
+            .exchange(action, &operation, body, quotas, deadline)
+            .await;
         match first {
             // Credentials may have been rotated or have ended early; refused calls had no effect.
-            Err(error @ AwsError::Refused { .. }) if error.code() == Code::Unauthenticated => {
+            Err(error @ AwsError::Refused(_)) if error.code() == Code::Unauthenticated => {
                 self.account.forget_credentials().await;
-                self.exchange(action, &operation, body, quotas, deadline).await
+                self.exchange(action, &operation, body, quotas, deadline)
+                    .await
             }
             other => other,
         }
@@ -124,14 +127,11 @@ impl JsonService {
             .await?;
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
-        read(
-            answer.map_err(|source| AwsError::NoAnswer {
-                operation: operation.to_owned(),
-                source,
-            })?,
-            operation,
-            &self.context,
-        )
+        let answer = answer.map_err(|source| AwsError::NoAnswer {
+            operation: operation.to_owned(),
+            source,
+        })?;
+        read(&answer, operation, &self.context)
     }
 
     fn request(&self, action: &str, body: &Value) -> Request {
@@ -153,7 +153,7 @@ impl JsonService {
     }
 }
 
-fn read(answer: Response, operation: &str, context: &Context) -> Result<Answer, AwsError> {
+fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, AwsError> {
     let header = |name: &str| {
         answer
             .headers()
@@ -185,7 +185,7 @@ fn read(answer: Response, operation: &str, context: &Context) -> Result<Answer, 
             let code = code.rsplit('#').next().unwrap_or_default();
             code.split(':').next().unwrap_or_default().to_owned()
         });
-    Err(AwsError::Refused {
+    Err(AwsError::Refused(Box::new(Refusal {
         operation: operation.to_owned(),
         http_status: answer.status().as_u16(),
         cloud_code,
@@ -194,12 +194,12 @@ fn read(answer: Response, operation: &str, context: &Context) -> Result<Answer, 
         request_id,
         retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
         body: body.unwrap_or(Value::Null),
-    })
+    })))
 }
 
 /// Seconds, or an HTTP date (RFC 9110, 10.2.3); at most an hour, so that a broken header does not stop a hub.
 fn retry_after(value: &str, context: &Context) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_hours(1);
     let pause = match value.trim().parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => httpdate::parse_http_date(value)
@@ -231,7 +231,7 @@ mod tests {
         let mut answer = Response::new(Bytes::from_static(b"<html>502</html>"));
         *answer.status_mut() = http::StatusCode::BAD_GATEWAY;
         let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
-        let error = read(answer, "ecs:RunTask", &context).unwrap_err();
+        let error = read(&answer, "ecs:RunTask", &context).unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
         assert!(!error.had_no_effect());
     }
@@ -242,7 +242,7 @@ mod tests {
         let mut answer = Response::new(Bytes::from(body));
         *answer.status_mut() = http::StatusCode::BAD_REQUEST;
         let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
-        let error = read(answer, "ecs:RunTask", &context).unwrap_err();
+        let error = read(&answer, "ecs:RunTask", &context).unwrap_err();
         assert_eq!(error.cloud_code(), Some("ClientException"));
     }
 }

@@ -85,7 +85,13 @@ fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !matches!(name.as_str(), "clienttoken" | "nexttoken")
         && [
-            "token", "secret", "password", "signature", "accesskey", "assertion", "authorization",
+            "token",
+            "secret",
+            "password",
+            "signature",
+            "accesskey",
+            "assertion",
+            "authorization",
         ]
         .iter()
         .any(|word| name.contains(word))
