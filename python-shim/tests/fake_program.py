@@ -1,9 +1,10 @@
 """A scripted stand-in for `cloudspawner serve`: speaks the protocol, does what the scenario file says.
 
 The scenario (a JSON file, read anew for each request) has: `hello` (a line instead of the usual one, or null for none),
-`start` (steps), `poll` (an answer, or a list of steps), `stop` (a result, or a list of steps). A step is a list: ["state", {...}],
-["ack"], ["event", {...}], ["result", {...}], ["error", {...}], ["cancelled"] (waits for a cancel), ["file", path] (waits for
-it), ["touch", path], ["die"], ["die_once", path], ["hang"], ["raw", text]. Every line that is read goes to the journal.
+`start` (steps), `poll` (an answer, or steps), `stop` and `gc` (a result, or steps). A step is a list: ["state", {...}],
+["ack"], ["event", {...}], ["result", {...}], ["error", {...}], ["cancelled"] (waits for a cancel), ["file", path]
+(waits for it), ["touch", path], ["die"], ["die_once", path], ["hang"], ["raw", text]. Every line that is read goes to
+the journal.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.proxy import Proxy
 from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
@@ -102,6 +103,9 @@ class Hub(JupyterHub):
         self.db.get_bind().dispose()
         self._atexit_ran = True
         type(self).clear_instance()
+        if JupyterHubHTTPClient.initialized():
+            await JupyterHubHTTPClient.instance().close()
+            JupyterHubHTTPClient.clear_instance()
         await Program.close_all()
 
 

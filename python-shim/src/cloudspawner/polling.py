@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from logging import Logger
 from typing import Protocol, cast
@@ -58,7 +57,7 @@ class PollBatcher:
         loop = asyncio.get_running_loop()
         if not self._groups:
             loop.call_soon(self._flush)
-        key = json.dumps((backend, config, credentials, max_age_ms), sort_keys=True)
+        key = repr((backend, config, credentials, max_age_ms))  # never shown; cheaper than JSON
         group = self._groups.get(key)
         if group is None:
             params: PollParams = {

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 
 from . import wire
 from .child import Child, ChildDied
-from .leftovers import Leftovers
 from .polling import PollBatcher
+from .stopping import Stops
 from .wire import Event, JsonObject, ProgramError
 
 # protocol.md, "Repeating after the child died": at most twice, with a growing pause.
@@ -102,8 +102,8 @@ class Program:
         self._started_at = 0.0
         self._not_before = 0.0
         self._start_error: ProgramError | None = None
-        self.leftovers = Leftovers(self.request, log)
-        self.polls = PollBatcher(self.request, log, self.leftovers.retry_soon)
+        self.stops = Stops(self.request, log)
+        self.polls = PollBatcher(self.request, log, self.stops.retry_soon)
 
     @classmethod
     def shared(cls, argv: Sequence[str], env: Mapping[str, str], log: Logger) -> Program:

@@ -16,18 +16,18 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime, timezone
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import sqlalchemy
-from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import url_path_join
 from traitlets import Dict, List, Unicode, default
 
 from .errors import ConfigurationError, spawn_exception
-from .leftovers import STOP_TIMEOUT_MS
+from .housekeeping import collect_garbage
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
+from .record import Record
 from .wire import (
     Event,
     GcParams,
@@ -51,9 +51,6 @@ _POLL_AGE = 0.9
 _PENDING_AGE_MS = 1_000
 # Between the tries of a stop; the program itself has tried each call several times by then.
 _STOP_PAUSES = (1.0, 5.0)
-# protocol.md's defaults.
-_GC_TIMEOUT_MS = 300_000
-_POLL_TIMEOUT_MS = 20_000
 
 
 class CloudSpawner(Spawner):
@@ -96,16 +93,14 @@ class CloudSpawner(Spawner):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.profile: str | None = None
-        self._cloud_state: JsonObject | None = None
-        self._cloud_url = ""
-        self._unreadable: object = None
+        self._record = Record()
         self._call: Call | None = None
         self._running: asyncio.Task[JsonObject] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._stop_wanted = False
         self._exit_status: int | None = None
         self._look_now = True
+        self._derived_hub_id = ""
         self._life = 0
         self._burial = asyncio.Lock()
         self._progress = Progress()
@@ -144,33 +139,19 @@ class CloudSpawner(Spawner):
 
     def get_state(self) -> JsonObject:
         """What the hub keeps in its database; free of secrets."""
-        state: JsonObject = super().get_state()
-        if isinstance(self._unreadable, dict):
-            return {**self._unreadable}
-        if self._cloud_state is not None:
-            state.update(cloud=self._cloud_state, url=self._cloud_url, profile=self.profile, backend=self.backend)
-        return state
+        return {**super().get_state(), **self._record.dump(self.backend)}
 
     def load_state(self, state: JsonObject) -> None:
-        """Take back what `get_state` gave; what it did not give is kept as it is, and never raises."""
+        """Take back what `get_state` gave; a state that it did not give is kept as it is, and never raises."""
         super().load_state(state)
         self._look_now = True
-        try:
-            cloud, url, profile = state.get("cloud"), state.get("url"), state.get("profile")
-            readable = isinstance(cloud, dict) or not any(state.values())
-        except AttributeError:
-            cloud, url, profile, readable = None, None, None, not state
-        if not readable:
-            self._unreadable = state
+        self._record = Record.load(state)
+        if self._record.foreign is not None:
             self.log.error(
                 "%s: the stored state is not cloudspawner's, so the server counts as running; "
                 "stop it by hand in the cloud if another spawner started it",
                 self._log_name,
             )
-            return
-        self._cloud_state = cloud or None
-        self._cloud_url = url if isinstance(url, str) else ""
-        self.profile = profile if isinstance(profile, str) else None
 
     def clear_state(self) -> None:
         """Forget the server; the hub does this before each start and after each stop."""
@@ -181,9 +162,7 @@ class CloudSpawner(Spawner):
         self._progress = Progress()
 
     def _forget(self) -> None:
-        self._cloud_state = None
-        self._cloud_url = ""
-        self._unreadable = None
+        self._record = Record()
         self._stop_wanted = False
 
     def _save(self) -> None:
@@ -202,15 +181,6 @@ class CloudSpawner(Spawner):
             self._save()
         except Exception:
             self.log.exception("%s: the state could not be saved", self._log_name)
-
-    def _keep(self, url: object, state: object) -> bool:
-        """Take url and state from an answer; returns whether anything is new."""
-        before = (self._cloud_url, self._cloud_state)
-        if isinstance(state, dict):
-            self._cloud_state = state
-        if isinstance(url, str) and url:
-            self._cloud_url = url
-        return before != (self._cloud_url, self._cloud_state)
 
     # Start
 
@@ -251,8 +221,8 @@ class CloudSpawner(Spawner):
         finally:
             self._progress.close()
         self._call = self._running = None
-        self._keep(result.get("url"), result.get("state"))
-        return self._cloud_url
+        self._record.learn(result.get("url"), result.get("state"))
+        return self._record.url
 
     async def _start_params(self) -> StartParams:
         config = await self.start_config()
@@ -283,7 +253,7 @@ class CloudSpawner(Spawner):
         }
 
     def _on_state(self, state: JsonObject) -> None:
-        self._cloud_state = state
+        self._record.cloud = state
         self._save()
 
     def _on_event(self, event: Event) -> None:
@@ -302,10 +272,10 @@ class CloudSpawner(Spawner):
 
     def _end_start(self, cleanup: str) -> None:
         self._call = self._running = None
-        if cleanup == "needed" and self._cloud_state is not None:
+        if cleanup == "needed" and self._record.cloud is not None:
             self._stop_wanted = True  # poll says alive, so that the hub stops it
         else:
-            had_state = self._cloud_state is not None
+            had_state = self._record.cloud is not None
             self._forget()
             self._exit_status = 1
             if had_state:
@@ -316,7 +286,7 @@ class CloudSpawner(Spawner):
         cleanup = "needed"
         try:
             result = await running
-            self._keep(result.get("url"), result.get("state"))
+            self._record.learn(result.get("url"), result.get("state"))
         except ProgramError as error:
             cleanup = error.cleanup
             self.log.info("%s: the start was cancelled (cleanup %s): %s", self._log_name, cleanup, error.code)
@@ -338,11 +308,11 @@ class CloudSpawner(Spawner):
         return None
 
     async def _poll(self) -> int | None:
-        if self._call is not None or self._stop_wanted or self._unreadable is not None:
+        if self._call is not None or self._stop_wanted or self._record.foreign is not None:
             return None
         if self._exit_status is not None:
             return self._exit_status
-        if self._cloud_state is None:
+        if self._record.cloud is None:
             return 0  # nothing is ever created without a state
         life = self._life
         answer = await self._program().polls.ask(
@@ -355,7 +325,7 @@ class CloudSpawner(Spawner):
             return await self._bury(answer, life)
         if error := answer.get("error"):
             self.log.debug("%s: %s", self._log_name, ProgramError.from_frame({"error": error}))
-        if self._keep(answer.get("url"), answer.get("state")):
+        if self._record.learn(answer.get("url"), answer.get("state")):
             self._try_save()
         return None
 
@@ -363,7 +333,7 @@ class CloudSpawner(Spawner):
         if self._look_now:
             return 0
         interval_ms = int(max(0, self.poll_interval) * 1000 * _POLL_AGE)
-        return interval_ms if self._cloud_url else min(interval_ms, _PENDING_AGE_MS)
+        return interval_ms if self._record.url else min(interval_ms, _PENDING_AGE_MS)
 
     async def _bury(self, answer: ServerStatus, life: int) -> int | None:
         # The hub polls each death three times or more, but never calls stop for it.
@@ -381,20 +351,20 @@ class CloudSpawner(Spawner):
         """The server's address, as the hub asks for it after a restart; waits for a server that is still starting."""
         try:
             await self._find_url()
-            if self._cloud_url:
-                return str(url_path_join(self._cloud_url, self.server.base_url))
+            if self._record.url:
+                return str(url_path_join(self._record.url, self.server.base_url))
         except Exception:
             # An exception here would keep the whole hub from starting.
             self.log.exception("%s: its address could not be found", self._log_name)
         return str(await super().get_url())
 
     async def _find_url(self) -> None:
-        if self._cloud_url:
+        if self._record.url:
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + self._start_time_left()
-        while await self.poll() is None and not self._cloud_url and loop.time() < until:
-            await asyncio.sleep(self._url_pause)  # noqa: ASYNC110 - the cloud tells nobody when it is ready
+        while await self.poll() is None and not self._record.url and loop.time() < until:
+            await asyncio.sleep(self._url_pause)
 
     def _start_time_left(self) -> float:
         started = self.orm_spawner.started
@@ -408,51 +378,33 @@ class CloudSpawner(Spawner):
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server. Never raises: what cannot be finished is remembered and tried again."""
-        if self._call is not None:
-            # A start that the hub has cancelled, or one that runs while the hub shuts down.
-            self._call.cancelled = self._running is None
-            if self._running is not None:
+        if self._call is not None and self._settling is None:
+            # The hub shuts down in the middle of a start.
+            if self._running is None:
+                self._call.cancelled = True
+            else:
                 self._abandon(self._program(), self._call, self._running)
         if self._settling is not None:
             await asyncio.shield(self._settling)
-        if self._cloud_state is not None or self._unreadable is not None:
+        if self._record.cloud is not None or self._record.foreign is not None:
             await self._stop_cloud("stopped by JupyterHub", pauses=_STOP_PAUSES)
         self._life += 1
         self._exit_status, self._stop_wanted = 0, False
 
     async def _stop_cloud(self, reason: str, pauses: tuple[float, ...]) -> None:
         try:
-            program = self._program()
             stop: StopParams = {
                 "backend": self.backend,
                 "config": self.cloud_config(),
                 "credentials": self.credentials(),
                 "server": self._identity(),
-                "state": self._cloud_state,
+                "state": self._record.cloud,
                 "reason": reason,
                 "wait": False,
             }
+            await self._program().stops.stop(stop, pauses)
         except Exception:
             self.log.exception("%s: could not be stopped", self._log_name)
-            return
-        for pause in (*pauses, None):
-            try:
-                result = await program.request("stop", stop, timeout_ms=STOP_TIMEOUT_MS)
-                if result.get("cleanup") != "needed":
-                    program.leftovers.retry_soon()
-                    return
-                problem = "the cloud has not accepted it"
-            except ProgramError as error:
-                problem = str(error)
-                if error.retry != "later":
-                    break
-            except Exception:
-                self.log.exception("%s: could not be stopped", self._log_name)
-                break
-            if pause is not None:
-                await asyncio.sleep(pause)
-        self.log.error("%s: could not be stopped, which will be tried again: %s", self._log_name, problem)
-        program.leftovers.add(stop)
 
     # Progress
 
@@ -478,37 +430,18 @@ class CloudSpawner(Spawner):
         """
         if apply and not self.hub_id:
             raise ConfigurationError(f"gc with apply needs {type(self).__name__}.hub_id to be set")
-        program = self._program()
         params: GcParams = {
             "backend": self.backend,
             "config": self.cloud_config(),
             "credentials": self.credentials(),
             "hub": self._hub_name(),
-            "keep": await self._servers_to_keep(),
+            "keep": [],
             "min_age_ms": min_age_ms,
             "apply": apply,
             "force": force,
         }
-        return cast("GcResult", await program.request("gc", params, timeout_ms=_GC_TIMEOUT_MS))
-
-    async def _servers_to_keep(self) -> list[JsonObject]:
         session = sqlalchemy.inspect(self.orm_spawner).session
-        targets: list[Target] = []
-        for row in session.query(orm.Spawner):
-            state = row.state if isinstance(row.state, dict) else {}
-            cloud = state.get("cloud")
-            if row.server is not None or cloud:
-                server: Server = {"hub": self._hub_name(), "user": row.user.name, "name": row.name}
-                targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
-        asked = [target for target in targets if target["state"] is not None]
-        ask = self._program().polls.ask
-        answers = await asyncio.gather(
-            *(ask(self.backend, self.cloud_config(), self.credentials(), 0, target) for target in asked)
-        )
-        keep: list[JsonObject] = [{"server": target["server"]} for target in targets]
-        # A renamed user's server bears the key of the old name, which only the program reads from the state.
-        keep += [{"key": answer["key"]} for answer in answers if answer.get("key")]
-        return keep
+        return await collect_garbage(self._program(), params, session)
 
     # Who and with what
 
@@ -518,15 +451,17 @@ class CloudSpawner(Spawner):
     def _hub_name(self) -> str:
         if self.hub_id:
             return str(self.hub_id)
-        secret = self.user.settings.get("cookie_secret")
-        if not secret:
-            raise ConfigurationError(f"the hub has no cookie secret; set {type(self).__name__}.hub_id")
-        secret = secret.encode() if isinstance(secret, str) else bytes(secret)
-        # A digest under the secret, never the secret: it becomes part of names that many can read.
-        return hmac.new(secret, b"cloudspawner hub_id", hashlib.sha256).hexdigest()[:16]
+        if not self._derived_hub_id:
+            secret = self.user.settings.get("cookie_secret")
+            if not secret:
+                raise ConfigurationError(f"the hub has no cookie secret; set {type(self).__name__}.hub_id")
+            secret = secret.encode() if isinstance(secret, str) else bytes(secret)
+            # A digest under the secret, never the secret: it becomes part of names that many can read.
+            self._derived_hub_id = hmac.new(secret, b"cloudspawner hub_id", hashlib.sha256).hexdigest()[:16]
+        return self._derived_hub_id
 
     def _identity(self) -> Server:
         return {"hub": self._hub_name(), "user": self.user.name, "name": self.name}
 
     def _target(self) -> Target:
-        return {"server": self._identity(), "state": self._cloud_state}
+        return {"server": self._identity(), "state": self._record.cloud}

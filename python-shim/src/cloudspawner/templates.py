@@ -6,6 +6,7 @@ become one and no name breaks what it is put into.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import string
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ def escape(name: str) -> str:
     return f"{escaped[: _MAX_LENGTH - 34]}--{digest}"
 
 
-def namespace(username: str, servername: str) -> dict[str, str]:
+@functools.lru_cache(maxsize=4096)  # each poll asks for it
+def namespace(username: str, servername: str) -> Mapping[str, str]:
     """The fields that a template may use."""
     return {
         "username": escape(username),
