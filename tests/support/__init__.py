@@ -1,0 +1,1 @@
+"""What every black-box test and bench needs: the program, the emulator, moto, and requests to send."""
