@@ -1,0 +1,68 @@
+# The README's commands. Everything is built in target/ and .venv/; nothing is installed elsewhere.
+
+PYTHON ?= python3
+VENV ?= $(CURDIR)/.venv
+TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+EMULATOR := $(TARGET)/release/cloudspawner-emulator
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name Cargo.toml)
+SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
+
+.PHONY: demo test lint rust-tests python-tests bench format clean
+
+## demo: a hub with local servers; prints its address
+demo: $(VENV)/shim $(EMULATOR)
+	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
+
+## test: everything that CI runs
+test: lint rust-tests python-tests
+
+lint: $(VENV)/tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(VENV)/bin/ruff check python-shim tests deployments benches
+	$(VENV)/bin/ruff format --check python-shim tests deployments benches
+	cd python-shim && $(VENV)/bin/mypy
+
+rust-tests:
+	cargo test --workspace --locked
+
+python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	cd python-shim && $(VENV)/bin/python -m pytest -q
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
+		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests
+
+## bench: the figures of benches/README.md, with the peer beside ours
+bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
+
+format:
+	cargo fmt --all
+	$(VENV)/bin/ruff check --fix python-shim tests deployments benches
+	$(VENV)/bin/ruff format python-shim tests deployments benches
+
+clean:
+	rm -rf $(VENV) $(TARGET)
+
+# Cargo shows its progress; pip, which builds the wheel from what is then there, shows none.
+$(TARGET)/release/cloudspawner: $(RUST_SOURCES)
+	cargo build --release --locked
+	touch $@
+
+$(EMULATOR): $(EMULATOR_SOURCES)
+	cargo build --release --locked -p cloudspawner-emulator
+	touch $@
+
+$(VENV)/base: deployments/demo/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -r deployments/demo/requirements.txt
+	command -v configurable-http-proxy || $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy
+	touch $@
+
+$(VENV)/shim: $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
+	touch $@
+
+$(VENV)/tests: $(VENV)/base tests/requirements.txt
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
+	touch $@
