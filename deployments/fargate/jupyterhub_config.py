@@ -34,7 +34,7 @@ c.FargateSpawner.tags = {"application": "jupyterhub", "jupyterhub-user": "{usern
 # What runs in the container, and how the servers reach the hub.
 c.Spawner.cmd = ["jupyterhub-singleuser"]
 c.Spawner.start_timeout = 300
-c.JupyterHub.hub_ip = "0.0.0.0"  # noqa: S104 - the servers run elsewhere
+c.JupyterHub.hub_ip = "0.0.0.0"
 if "HUB_CONNECT_URL" in os.environ:
     c.JupyterHub.hub_connect_url = os.environ["HUB_CONNECT_URL"]
 

@@ -76,6 +76,8 @@ class Hub:
             c.JupyterHub.hub_connect_url = "http://127.0.0.1:{self.hub_port}"
             c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{self.proxy_api_port}"
             c.JupyterHub.cleanup_servers = False
+            # Requests for a server answer at once, while it starts.
+            c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}
             c.JupyterHub.services = [{{"name": "test", "api_token": {self.token!r}}}]
             c.JupyterHub.load_roles = [
                 {{"name": "test", "services": ["test"], "scopes": ["admin:users", "admin:servers", "list:users"]}}
