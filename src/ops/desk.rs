@@ -5,7 +5,7 @@ use crate::wire::reply::StopResult;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,8 @@ pub struct Desk {
 #[derive(Default)]
 struct Server {
     turn: Arc<tokio::sync::Mutex<()>>,
-    start: Mutex<Option<CancellationToken>>,
+    /// Starts that run or wait for their turn.
+    starts: Mutex<Vec<Weak<CancellationToken>>>,
     stop: Mutex<Option<SharedStop>>,
 }
 
@@ -29,17 +30,24 @@ struct Server {
 pub struct Turn {
     _guard: OwnedMutexGuard<()>,
     _server: Arc<Server>,
+    _start: Arc<CancellationToken>,
 }
 
 impl Desk {
-    /// Waits until nothing else is being done to the server, then lets a start have it. `cancel` is called by a stop.
+    /// Waits until nothing else is being done to the server, then lets a start have it. A stop that comes while the start
+    /// waits or runs calls `cancel`.
     pub async fn start(&self, key: &str, cancel: &CancellationToken) -> Turn {
         let server = self.server(key);
-        let guard = server.turn.clone().lock_owned().await;
-        *lock(&server.start) = Some(cancel.clone());
+        let start = Arc::new(cancel.clone());
+        {
+            let mut starts = lock(&server.starts);
+            starts.retain(|start| start.strong_count() > 0);
+            starts.push(Arc::downgrade(&start));
+        }
         Turn {
-            _guard: guard,
+            _guard: server.turn.clone().lock_owned().await,
             _server: server,
+            _start: start,
         }
     }
 
@@ -51,6 +59,12 @@ impl Desk {
         F: Future<Output = Result<StopResult, Failure>> + Send + 'static,
     {
         let server = self.server(key);
+        // All that came before this stop; a start that comes after it waits for its turn.
+        for start in lock(&server.starts).drain(..) {
+            if let Some(start) = start.upgrade() {
+                start.cancel();
+            }
+        }
         let running = {
             let mut slot = lock(&server.stop);
             if let Some(joined) = slot.as_ref().filter(|stop| stop.peek().is_none()) {
@@ -58,9 +72,6 @@ impl Desk {
             } else {
                 let server = server.clone();
                 let task = tokio::spawn(async move {
-                    if let Some(start) = lock(&server.start).take() {
-                        start.cancel();
-                    }
                     let _turn = server.turn.clone().lock_owned().await;
                     stop.await
                 });

@@ -35,13 +35,27 @@ impl Output {
     }
 }
 
-/// How far the caller has acknowledged state frames.
+/// The ack that a request waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Acks {
-    /// The highest `seq` that was acknowledged.
-    pub seq: u64,
+    /// The state frame that was sent and not acknowledged yet.
+    awaited: Option<u64>,
     /// Whether no further ack can come.
-    pub closed: bool,
+    closed: bool,
+}
+
+impl Acks {
+    /// Takes an ack; one that matches nothing sent is ignored.
+    pub fn take(&mut self, seq: u64) {
+        if self.awaited == Some(seq) {
+            self.awaited = None;
+        }
+    }
+
+    /// No further ack can come.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
 }
 
 /// One request's connection to its caller.
@@ -50,7 +64,7 @@ pub struct Link {
     output: Output,
     seq: AtomicU64,
     percent: AtomicU8,
-    acks: Option<watch::Receiver<Acks>>,
+    acks: Option<watch::Sender<Acks>>,
     /// The caller does not want the result any more: remove what was created.
     pub cancelled: CancellationToken,
     /// The program ends: create nothing more, and leave what there is to be found again.
@@ -63,7 +77,7 @@ impl Link {
     pub fn new(
         id: Option<String>,
         output: Output,
-        acks: Option<watch::Receiver<Acks>>,
+        acks: Option<watch::Sender<Acks>>,
         ending: CancellationToken,
     ) -> Self {
         Self {
@@ -121,15 +135,21 @@ impl Link {
             seq,
             state,
         };
+        if let Some(acks) = &self.acks {
+            acks.send_modify(|acks| acks.awaited = Some(seq));
+        }
         if !self.output.write(frame).await {
             return Err(gone());
         }
-        let Some(mut acks) = self.acks.clone() else {
+        let Some(acks) = &self.acks else {
             return Ok(());
         };
-        let acked = acks.wait_for(|acks| acks.seq >= seq || acks.closed).await;
-        match acked {
-            Ok(acks) if acks.seq >= seq => Ok(()),
+        let mut acks = acks.subscribe();
+        let answered = acks
+            .wait_for(|acks| acks.awaited.is_none() || acks.closed)
+            .await;
+        match answered {
+            Ok(acks) if acks.awaited.is_none() => Ok(()),
             _ => Err(gone()),
         }
     }

@@ -41,6 +41,8 @@ struct Trouble {
     over: bool,
     /// Something was created in an earlier try of this start.
     created_before: bool,
+    /// The state that the request brought may stand for an older attempt's server that nobody has stopped yet.
+    older_left: bool,
 }
 
 impl Ops {
@@ -56,6 +58,27 @@ impl Ops {
         params: &StartParams,
         link: &Link,
         deadline: Instant,
+    ) -> Result<StartResult, Failure> {
+        let mut trouble = Trouble {
+            older_left: params.state.is_some(),
+            ..Trouble::default()
+        };
+        let started = self.start_or_clean_up(params, link, deadline, &mut trouble);
+        started.await.map_err(|failure| {
+            if trouble.older_left && failure.0.cleanup == Cleanup::None {
+                failure.with_cleanup(Cleanup::Needed)
+            } else {
+                failure
+            }
+        })
+    }
+
+    async fn start_or_clean_up(
+        &self,
+        params: &StartParams,
+        link: &Link,
+        deadline: Instant,
+        trouble: &mut Trouble,
     ) -> Result<StartResult, Failure> {
         check_server(&params.server, "params.server")?;
         check_attempt(&params.attempt)?;
@@ -76,14 +99,14 @@ impl Ops {
             Ok(turn) => turn,
             Err(interruption) => return Err(failure_of(&interruption, None)),
         };
-        let mut trouble = Trouble::default();
+        trouble.older_left = launch.older().is_some();
         let run = self.run(
             &params.backend,
             launch.as_mut(),
             link,
             deadline,
             began_ms,
-            &mut trouble,
+            trouble,
         );
         let (failure, interruption) = match self.interruptible(link, deadline, run).await {
             Ok(Ok(result)) => {
@@ -103,7 +126,7 @@ impl Ops {
                 link,
                 deadline,
                 interruption,
-                &trouble,
+                trouble,
                 failure,
             )
             .await;
@@ -137,6 +160,7 @@ impl Ops {
     ) -> Result<StartResult, Failure> {
         link.tell("requested", 0, "Your server is being requested");
         self.remove_older(launch, began_ms, deadline).await?;
+        trouble.older_left = false;
         let mut shortages = 0;
         loop {
             if launch.record().reference.is_none() {
@@ -272,6 +296,8 @@ impl Ops {
             match look.sighting {
                 Sighting::Seen(report) => {
                     refusals = 0;
+                    // What was in the way before is not why the time runs out now.
+                    trouble.last = None;
                     if told != report.stage {
                         told = report.stage;
                         link.tell(told, report.percent, report.message);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// What one StopTask and one DescribeTasks need at the end of a stop's time.
+const LAST_TRY: Duration = Duration::from_millis(500);
 /// What the cloud's own records say where the caller gives no reason.
 const NO_REASON: &str = "stopped by JupyterHub";
 
@@ -21,17 +23,16 @@ impl Ops {
     pub async fn stop(&self, params: StopParams, deadline: Instant) -> Result<StopResult, Failure> {
         check_server(&params.server, "params.server")?;
         let backend = self.registry.get(&params.backend)?;
-        let record = match &params.state {
-            None => None,
+        let (record, unreadable) = match &params.state {
+            None => (None, None),
             Some(state) => match Record::read(state, backend.name()) {
-                Ok(record) => Some(record),
+                Ok(record) => (Some(record), None),
                 Err(failure) => {
                     tracing::warn!(%failure, "looking the server up by its key");
-                    None
+                    (None, Some(failure))
                 }
             },
         };
-        let unreadable = params.state.is_some() && record.is_none();
         let key = record
             .as_ref()
             .map_or_else(|| names::key(&params.server), |r| r.key.clone());
@@ -67,6 +68,10 @@ impl Ops {
         };
         let reason = job.params.reason.as_deref().unwrap_or(NO_REASON);
         let sites = job.backend.sites(settings, job.record.as_ref()).await?;
+        // Found nowhere is no proof where the state that told the place cannot be read.
+        if let Some(failure) = job.unreadable.as_ref().filter(|_| sites.is_empty()) {
+            return Err(failure.clone());
+        }
         let mut removed = Vec::new();
         match (&job.record, sites.first()) {
             (Some(record), Some(site)) if record.reference.is_some() => {
@@ -123,7 +128,7 @@ impl Ops {
                     // Nothing was created without an acknowledged state, so there is nothing that must be found.
                     Err(failure)
                         if job.record.is_none()
-                            && !job.unreadable
+                            && job.unreadable.is_none()
                             && failure.code() == Code::PermissionDenied =>
                     {
                         tracing::warn!(%failure, "the lookup by key is off");
@@ -174,14 +179,18 @@ impl Ops {
                     .forget(site, record.reference.as_deref().unwrap_or_default());
                 return Ok(phase);
             }
-            let pause = Pace::CALL.pause(tries, None, &self.context);
-            if Instant::now() + pause >= deadline {
+            // A task shows up within seconds as a rule, and the last try should come as late as it may.
+            let pause = Pace::CALL.pause(tries.min(2), None, &self.context);
+            let left = deadline
+                .saturating_duration_since(Instant::now())
+                .saturating_sub(LAST_TRY);
+            if left.is_zero() {
                 return Err(Failure::new(
                     Code::Deadline,
                     "the cloud does not know the server yet, so it could not be stopped",
                 ));
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.min(left)).await;
             tries += 1;
         }
     }
@@ -221,7 +230,8 @@ struct Job {
     record: Option<Record>,
     key: String,
     received_ms: u64,
-    unreadable: bool,
+    /// Why the state told nothing, where there was one.
+    unreadable: Option<Failure>,
 }
 
 impl Job {

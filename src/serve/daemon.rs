@@ -43,18 +43,20 @@ where
     let mut lines = Lines::new(from);
     loop {
         tokio::select! {
+            // First what has ended, so that an id is free once its last frame was written.
+            biased;
+            Some(ended) = daemon.tasks.join_next_with_id() => daemon.reap(ended),
             line = lines.next() => match line {
                 Some(Ok(line)) if line.trim().is_empty() => {}
                 Some(Ok(line)) => daemon.receive(&line),
                 Some(Err(why)) => daemon.reject(None, Failure::new(Code::BadRequest, format!("the request {why}"))),
                 None => break,
             },
-            Some(ended) = daemon.tasks.join_next_with_id() => daemon.reap(ended),
         }
     }
     daemon.ending.cancel();
     for request in daemon.running.values() {
-        request.acks.send_modify(|acks| acks.closed = true);
+        request.acks.send_modify(Acks::close);
     }
     while let Some(ended) = daemon.tasks.join_next_with_id().await {
         daemon.reap(ended);
@@ -86,9 +88,7 @@ impl Daemon {
             Err(Rejected { id, failure, .. }) => self.reject(id, failure),
             Ok(Message::Ack { id, seq }) => {
                 if let Some(request) = id.and_then(|id| self.running.get(&id)) {
-                    request
-                        .acks
-                        .send_modify(|acks| acks.seq = acks.seq.max(seq));
+                    request.acks.send_modify(|acks| acks.take(seq));
                 }
             }
             Ok(Message::Noise) => {}
@@ -127,18 +127,18 @@ impl Daemon {
             });
             return;
         }
-        let (sender, receiver) = watch::channel(Acks::default());
+        let acks = watch::Sender::new(Acks::default());
         let link = Link::new(
             Some(id.clone()),
             self.output.clone(),
-            ack.then_some(receiver),
+            ack.then(|| acks.clone()),
             self.ending.clone(),
         );
         self.running.insert(
             id.clone(),
             Running {
                 cancelled: link.cancelled.clone(),
-                acks: sender,
+                acks,
             },
         );
         let deadline = received + time_for(&request, timeout_ms);

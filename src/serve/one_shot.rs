@@ -33,8 +33,13 @@ where
     let (output, end) = Output::new();
     let writer = tokio::spawn(write_frames(end, to));
     let mut lines = Lines::new(from);
-    let line = lines.next().await.unwrap_or_else(|| Ok(String::new()));
-    let (frame, exit_code) = match read(line, command) {
+    let mut interrupted = tokio::spawn(interrupted);
+    let line = tokio::select! {
+        line = lines.next() => Some(line.unwrap_or_else(|| Ok(String::new()))),
+        _ = &mut interrupted => None,
+    };
+    let incoming = line.map_or_else(|| Err(before_the_request()), |line| read(line, command));
+    let (frame, exit_code) = match incoming {
         Err(Rejected {
             id,
             failure,
@@ -55,16 +60,16 @@ where
         }
         Ok(incoming) => {
             let _held = service.redactor.hold(&incoming.request);
-            let inbox = incoming.ack.then(|| acks_from(lines));
+            let acks = incoming.ack.then(|| acks_from(lines, incoming.id.clone()));
             let link = Link::new(
                 incoming.id.clone(),
                 output.clone(),
-                inbox,
+                acks,
                 CancellationToken::new(),
             );
             let cancelled = link.cancelled.clone();
             tokio::spawn(async move {
-                interrupted.await;
+                let _ = interrupted.await;
                 cancelled.cancel();
             });
             let deadline = received + time_for(&incoming.request, incoming.timeout_ms);
@@ -95,6 +100,18 @@ where
     exit_code
 }
 
+/// A signal came before a whole request did.
+fn before_the_request() -> Rejected {
+    Rejected {
+        id: None,
+        failure: Failure::new(
+            Code::Cancelled,
+            "the program was interrupted before it had read a request",
+        ),
+        unreadable: false,
+    }
+}
+
 fn read(line: Line, command: &str) -> Result<reading::Incoming, Rejected> {
     let rejected = |message: String| Rejected {
         id: None,
@@ -108,18 +125,23 @@ fn read(line: Line, command: &str) -> Result<reading::Incoming, Rejected> {
     }
 }
 
-/// Reads acks until the end of stdin. The one request may have an id or none, so every ack is its.
-fn acks_from<R: AsyncRead + Unpin + Send + 'static>(mut lines: Lines<R>) -> watch::Receiver<Acks> {
-    let (acks, receiver) = watch::channel(Acks::default());
+/// Reads the request's acks until the end of stdin; they bear its id, or none.
+fn acks_from<R>(mut lines: Lines<R>, own: Option<String>) -> watch::Sender<Acks>
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let acks = watch::Sender::new(Acks::default());
+    let sender = acks.clone();
     tokio::spawn(async move {
         while let Some(line) = lines.next().await {
-            if let Some(Message::Ack { seq, .. }) =
-                line.ok().and_then(|l| reading::read(&l, Some("")).ok())
-            {
-                acks.send_modify(|acks| acks.seq = acks.seq.max(seq));
+            match line.ok().and_then(|l| reading::read(&l, Some("")).ok()) {
+                Some(Message::Ack { id, seq }) if id == own => {
+                    sender.send_modify(|acks| acks.take(seq));
+                }
+                _ => {}
             }
         }
-        acks.send_modify(|acks| acks.closed = true);
+        sender.send_modify(Acks::close);
     });
-    receiver
+    acks
 }

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.binaries import clean_environment
 from support.emulator import Emulator

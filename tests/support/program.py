@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ from support import binaries
 
 Frame = dict[str, Any]
 
-PATIENCE = 90.0
+PATIENCE = 40.0
 """Seconds after which a test gives up; nothing waits that long unless something is wrong."""
 
 
@@ -191,6 +192,19 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""
         self.process.send_signal(number)
+
+    def wait_until_it_reads(self) -> None:
+        """Waits until the program handles signals; one that comes before would end it as any process."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        deadline = time.monotonic() + PATIENCE
+        while not self._catches_sigterm(status.read_text()):
+            assert time.monotonic() < deadline, "the program does not handle signals"
+            time.sleep(0.005)
+
+    @staticmethod
+    def _catches_sigterm(status: str) -> bool:
+        (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+        return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
 
     def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = PATIENCE) -> Frame:
         """The first frame that is `wanted`, among those that came and those that come."""

@@ -116,7 +116,10 @@ impl TaskLaunch {
         let then = match error.again() {
             Again::After(_) => Then::Again,
             // Nothing but the tags can be left out, and a policy without ecs:TagResource refuses them.
-            Again::No if error.code() == Code::PermissionDenied && self.tagged() => {
+            // While an earlier call under this token is in doubt, a new token could make a second task.
+            Again::No
+                if error.code() == Code::PermissionDenied && self.tagged() && !self.in_doubt =>
+            {
                 self.record
                     .own
                     .insert(TAGGED.to_owned(), Value::from(false));
