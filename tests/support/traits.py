@@ -1,0 +1,32 @@
+"""The README's table of traits, from the classes themselves: `python tests/support/traits.py` writes it there."""
+
+from pathlib import Path
+
+from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
+from cloudspawner.spawner import CloudSpawner
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
+END = "<!-- end of traits -->\n"
+
+
+def table() -> str:
+    """A table for each class, sorted by trait."""
+    parts = []
+    for kind in (FargateSpawner, CloudSpawner, FargateSpawnerSecretAccessKeyAuthentication):
+        own = kind.class_own_traits(config=True)
+        rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
+        title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")
+        parts.append("\n".join([title, "", "| trait | meaning |", "|---|---|", *rows, "", ""]))
+    return "\n".join(parts)
+
+
+def rewritten(readme: str) -> str:
+    """The README with today's table."""
+    before, rest = readme.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table()}{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text()))
