@@ -56,8 +56,16 @@ $(EMULATOR): $(EMULATOR_SOURCES)
 $(VENV)/base: deployments/demo/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r deployments/demo/requirements.txt
-	command -v configurable-http-proxy || $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy
+	$(MAKE) --no-print-directory proxy
 	touch $@
+
+# JupyterHub's proxy. Node's passes a start's progress on as it comes; Python's only when it is complete.
+.PHONY: proxy
+proxy:
+	if command -v configurable-http-proxy; then :; \
+	elif command -v npm && npm install --no-fund --no-audit --prefix $(VENV)/node configurable-http-proxy@4; \
+	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
+	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 
 $(VENV)/shim: $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
