@@ -55,6 +55,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, with the backend that it came from.
+    #[must_use]
+    pub fn of(mut self, backend: &str) -> Self {
+        self.0.context.backend = Some(backend.to_owned());
+        self
+    }
+
     /// The same failure, with one more thing that led to it.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {

@@ -70,9 +70,14 @@ impl Desk {
             if let Some(joined) = slot.as_ref().filter(|stop| stop.peek().is_none()) {
                 joined.clone()
             } else {
-                let server = server.clone();
+                let mut turn = Box::pin(server.turn.clone().lock_owned());
+                // Asked for once here, so that a start that comes next stands behind this stop.
+                let at_once = (&mut turn).now_or_never();
                 let task = tokio::spawn(async move {
-                    let _turn = server.turn.clone().lock_owned().await;
+                    let _turn = match at_once {
+                        Some(turn) => turn,
+                        None => turn.await,
+                    };
                     stop.await
                 });
                 let fresh = task

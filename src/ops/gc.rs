@@ -44,8 +44,8 @@ impl Ops {
         for site in &sites {
             match site.list(&params.hub, deadline).await {
                 Ok(found) => all.extend(found.into_iter().map(|f| (site.clone(), f))),
-                Err(failure) if sites.len() == 1 => return Err(failure),
-                Err(failure) => errors.push(*failure.0),
+                Err(failure) if sites.len() == 1 => return Err(failure.of(backend.name())),
+                Err(failure) => errors.push(*failure.of(backend.name()).0),
             }
         }
         let seen = all.len();
@@ -89,7 +89,7 @@ impl Ops {
                     );
                     result.removed.push(stale.reference);
                 }
-                Err(failure) => result.errors.push(*failure.0),
+                Err(failure) => result.errors.push(*failure.of(backend.name()).0),
             }
         }
         Ok(result)

@@ -34,33 +34,65 @@ impl Ops {
                 None => {}
             }
         }
-        let each = params.targets.iter().map(|target| async {
-            let record = target
-                .state
-                .as_ref()
-                .map(|state| Record::read(state, backend.name()))
-                .transpose();
-            let key = match &record {
-                Ok(Some(record)) => Some(record.key.clone()),
-                _ => target.server.as_ref().map(names::key),
-            };
-            let status = async {
-                self.status(backend.as_ref(), params, target, record?, deadline)
+        // Every target joins its watch group before the first refresh, so that one refresh answers all.
+        let places = params
+            .targets
+            .iter()
+            .map(|target| self.place(backend.as_ref(), params, target, deadline));
+        let places = join_all(places).await;
+        let each = params
+            .targets
+            .iter()
+            .zip(places)
+            .map(|(target, place)| async {
+                let status = async {
+                    self.status(backend.as_ref(), params, target, place.known?, deadline)
+                        .await
+                };
+                in_time(deadline, status)
                     .await
-            };
-            let status = tokio::time::timeout_at(deadline, status)
-                .await
-                .unwrap_or_else(|_| {
-                    Err(Failure::new(
-                        Code::Deadline,
-                        "the cloud did not tell in time",
-                    ))
-                });
-            status.unwrap_or_else(|failure| unknown(key, failure))
-        });
+                    .unwrap_or_else(|failure| unknown(place.key, failure.of(backend.name())))
+            });
         Ok(PollResult {
             servers: join_all(each).await,
         })
+    }
+
+    async fn place(
+        &self,
+        backend: &dyn Backend,
+        params: &PollParams,
+        target: &PollTarget,
+        deadline: Instant,
+    ) -> Place {
+        let record = target
+            .state
+            .as_ref()
+            .map(|state| Record::read(state, backend.name()))
+            .transpose();
+        let key = match &record {
+            Ok(Some(record)) => Some(record.key.clone()),
+            _ => target.server.as_ref().map(names::key),
+        };
+        let known = async {
+            let record = record?;
+            let settings = Settings {
+                config: &params.config,
+                credentials: &params.credentials,
+            };
+            let sites = backend.sites(settings, record.as_ref()).await?;
+            if let (Some(record), Some(site)) = (&record, sites.first())
+                && record.reference.is_some()
+            {
+                let max_age = Duration::from_millis(params.max_age_ms);
+                self.watch.join(site, record, max_age);
+            }
+            Ok((record, sites))
+        };
+        Place {
+            key,
+            known: in_time(deadline, known).await,
+        }
     }
 
     async fn status(
@@ -68,14 +100,9 @@ impl Ops {
         backend: &dyn Backend,
         params: &PollParams,
         target: &PollTarget,
-        record: Option<Record>,
+        (record, sites): (Option<Record>, Vec<Arc<dyn Site>>),
         deadline: Instant,
     ) -> Result<ServerStatus, Failure> {
-        let settings = Settings {
-            config: &params.config,
-            credentials: &params.credentials,
-        };
-        let sites = backend.sites(settings, record.as_ref()).await?;
         match (record, sites.first()) {
             (Some(record), Some(site)) if record.reference.is_some() => {
                 let max_age = Duration::from_millis(params.max_age_ms);
@@ -163,6 +190,22 @@ impl Ops {
             _ => gone(key),
         })
     }
+}
+
+/// What a target's state and the settings say, before the cloud is asked.
+struct Place {
+    key: Option<String>,
+    known: Result<(Option<Record>, Vec<Arc<dyn Site>>), Failure>,
+}
+
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = || Failure::new(Code::Deadline, "the cloud did not tell in time");
+    tokio::time::timeout_at(deadline, work)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 /// Of several, the attempt's own; else the one that runs; else the newest.

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::{Ops, check_server};
-use crate::backend::{Created, Found, Launch, Record, Sighting, Then};
+use crate::backend::{Backend, Created, Found, Launch, Record, Sighting, Then, names};
 use crate::error::Failure;
 use crate::net::retry::Pace;
 use crate::wire::reply::StartResult;
@@ -59,12 +59,17 @@ impl Ops {
         link: &Link,
         deadline: Instant,
     ) -> Result<StartResult, Failure> {
+        check_server(&params.server, "params.server")?;
+        check_attempt(&params.attempt)?;
+        let backend = self.registry.get(&params.backend)?;
         let mut trouble = Trouble {
             older_left: params.state.is_some(),
             ..Trouble::default()
         };
-        let started = self.start_or_clean_up(params, link, deadline, &mut trouble);
+        let started =
+            self.start_or_clean_up(backend.as_ref(), params, link, deadline, &mut trouble);
         started.await.map_err(|failure| {
+            let failure = failure.of(backend.name());
             if trouble.older_left && failure.0.cleanup == Cleanup::None {
                 failure.with_cleanup(Cleanup::Needed)
             } else {
@@ -75,14 +80,21 @@ impl Ops {
 
     async fn start_or_clean_up(
         &self,
+        backend: &dyn Backend,
         params: &StartParams,
         link: &Link,
         deadline: Instant,
         trouble: &mut Trouble,
     ) -> Result<StartResult, Failure> {
-        check_server(&params.server, "params.server")?;
-        check_attempt(&params.attempt)?;
-        let backend = self.registry.get(&params.backend)?;
+        // Before anything is awaited, so that a stop that comes next finds this start.
+        let key = key_of(params, backend);
+        let turn = self
+            .interruptible(link, deadline, self.desk.start(&key, &link.cancelled))
+            .await;
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(interruption) => return Err(failure_of(&interruption, None)),
+        };
         let began_ms = self.context.now_ms();
         let mut launch = self
             .interruptible(link, deadline, backend.launch(params))
@@ -91,14 +103,6 @@ impl Ops {
         for warning in launch.warnings() {
             tracing::warn!(key = launch.record().key, "{warning}");
         }
-        let key = launch.record().key.clone();
-        let turn = self
-            .interruptible(link, deadline, self.desk.start(&key, &link.cancelled))
-            .await;
-        let _turn = match turn {
-            Ok(turn) => turn,
-            Err(interruption) => return Err(failure_of(&interruption, None)),
-        };
         trouble.older_left = launch.older().is_some();
         let run = self.run(
             &params.backend,
@@ -407,6 +411,15 @@ impl Ops {
             }
         }
     }
+}
+
+/// The server's key: its state's, or made from whose it is.
+fn key_of(params: &StartParams, backend: &dyn Backend) -> String {
+    let record = params
+        .state
+        .as_ref()
+        .and_then(|state| Record::read(state, backend.name()).ok());
+    record.map_or_else(|| names::key(&params.server), |record| record.key)
 }
 
 fn failure_of(interruption: &Interruption, trouble: Option<Failure>) -> Failure {

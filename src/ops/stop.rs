@@ -36,7 +36,7 @@ impl Ops {
         let key = record
             .as_ref()
             .map_or_else(|| names::key(&params.server), |r| r.key.clone());
-        let (ops, of) = (self.clone(), key.clone());
+        let (ops, of, name) = (self.clone(), key.clone(), backend.name());
         self.desk
             .stop(&key, async move {
                 let received_ms = ops.context.now_ms();
@@ -56,7 +56,7 @@ impl Ops {
                             "the cloud did not accept the stop in time",
                         ))
                     })
-                    .map_err(|failure| failure.with_cleanup(Cleanup::Needed))
+                    .map_err(|failure| failure.of(name).with_cleanup(Cleanup::Needed))
             })
             .await
     }

@@ -77,6 +77,11 @@ impl Watch {
             .await
     }
 
+    /// Makes the server a member of its group, so that the next refresh asks about it too.
+    pub fn join(&self, site: &Arc<dyn Site>, record: &Record, max_age: Duration) {
+        self.group(site).join(record, max_age);
+    }
+
     /// Watches a server closely, for a start, until the result is dropped.
     pub fn follow(&self, site: &Arc<dyn Site>, record: &Record) -> Follow {
         let group = self.group(site);
