@@ -9,9 +9,7 @@ import pytest
 from support.emulator import Emulator
 from support.hub import Hub
 
-LIGHT = (
-    f"c.Spawner.cmd = [{sys.executable!r}, {str(Path(__file__).parent / 'light_server.py')!r}]\nc.Spawner.args = []\n"
-)
+LIGHT = f"c.Spawner.cmd = [{sys.executable!r}, {str(Path(__file__).parent / 'light_server.py')!r}]\nc.Spawner.args = []\n"
 """Servers that only answer the hub, for tests with many of them."""
 
 REAL = f"c.Spawner.cmd = [{str(Path(sys.executable).parent / 'jupyterhub-singleuser')!r}]\n"

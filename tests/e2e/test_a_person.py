@@ -25,9 +25,7 @@ def lab_page(hub: Hub, session: requests.Session, name: str, server: str = "") -
     return found
 
 
-def test_a_person_logs_in_and_gets_a_jupyterlab_that_runs_as_a_task(
-    world: Emulator, hub_of: Callable[[str], Hub]
-) -> None:
+def test_a_person_logs_in_and_gets_a_jupyterlab_that_runs_as_a_task(world: Emulator, hub_of: Callable[[str], Hub]) -> None:
     with hub_of(REAL) as hub:
         session = hub.log_in("ada")
         assert "ada" in lab_page(hub, session, "ada")
@@ -76,9 +74,7 @@ def test_progress_tells_every_viewer_the_whole_story(world: Emulator, hub_of: Ca
             assert b'"ready": true' in text
 
 
-def test_a_failed_start_says_why_in_a_sentence_and_leaves_nothing(
-    world: Emulator, hub_of: Callable[[str], Hub]
-) -> None:
+def test_a_failed_start_says_why_in_a_sentence_and_leaves_nothing(world: Emulator, hub_of: Callable[[str], Hub]) -> None:
     world.fault(
         "RunTask",
         "early_stop",
@@ -88,9 +84,7 @@ def test_a_failed_start_says_why_in_a_sentence_and_leaves_nothing(
     with hub_of(LIGHT) as hub:
         session = hub.log_in("ada")
         wait_for("the start has failed", lambda: hub.server("ada") is None and world.tasks() and not world.alive())
-        page = wait_for(
-            "the page tells", lambda: (p := session.get(f"{hub.url}/hub/spawn-pending/ada", timeout=30).text) and p
-        )
+        page = wait_for("the page tells", lambda: (p := session.get(f"{hub.url}/hub/spawn-pending/ada", timeout=30).text) and p)
         assert "The server&#39;s image could not be fetched" in page or "image could not be fetched" in page
         assert "<script>alert(1)" not in page
         assert "CannotPullContainerError" in hub.log()

@@ -54,9 +54,7 @@ def killer(folder: Path) -> Path:
     return script
 
 
-def test_a_hub_killed_before_the_ack_has_created_nothing(
-    world: Emulator, hub_of: Callable[[str], Hub], tmp_path: Path
-) -> None:
+def test_a_hub_killed_before_the_ack_has_created_nothing(world: Emulator, hub_of: Callable[[str], Hub], tmp_path: Path) -> None:
     hub = hub_of(LIGHT + f"c.FargateSpawner.program = [{str(killer(tmp_path))!r}]\n")
     hub.start()
     hub.add_user("ada")

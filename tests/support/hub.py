@@ -39,6 +39,14 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float = 60.0, pause: f
         time.sleep(pause)
 
 
+TRAITS = """
+c.FargateSpawner.cluster = "notebooks"
+c.FargateSpawner.task_definition = "notebook"
+c.FargateSpawner.container_name = "notebook"
+c.FargateSpawner.subnets = ["subnet-0123abcd"]
+"""
+
+
 class Hub:
     """A hub with cloudspawner in front of some ECS; its database outlives its process.
 
@@ -46,9 +54,10 @@ class Hub:
         folder: where configuration, database, log and pid files live.
         env: what it gets beside this process's environment: the ECS, the credentials.
         config: Python that follows the usual configuration.
+        traits: the simple traits of FargateSpawner, for the emulator's own cluster by default.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str], config: str = "") -> None:
+    def __init__(self, folder: Path, env: dict[str, str], config: str = "", traits: str = TRAITS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log_path = folder / "hub.log"
@@ -63,7 +72,7 @@ class Hub:
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        (folder / "config.py").write_text(self._base_config() + textwrap.dedent(config))
+        (folder / "config.py").write_text(self._base_config() + traits + textwrap.dedent(config))
 
     def _base_config(self) -> str:
         return textwrap.dedent(f"""
@@ -82,10 +91,6 @@ class Hub:
             c.JupyterHub.load_roles = [
                 {{"name": "test", "services": ["test"], "scopes": ["admin:users", "admin:servers", "list:users"]}}
             ]
-            c.FargateSpawner.cluster = "notebooks"
-            c.FargateSpawner.task_definition = "notebook"
-            c.FargateSpawner.container_name = "notebook"
-            c.FargateSpawner.subnets = ["subnet-0123abcd"]
             c.FargateSpawner.hub_id = "e2e"
             c.Spawner.args = ["--allow-root"]
         """)
@@ -124,7 +129,8 @@ class Hub:
         self.process.wait()
 
     def stop(self) -> None:
-        """End the hub and its proxy."""
+        """End the hub and its proxy. What it logged goes to stdout, which pytest shows where a test fails."""
+        print(self.log()[-20_000:])
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -189,9 +195,7 @@ class Hub:
     def child_pids(self) -> list[int]:
         """The program's serve processes below this hub."""
         assert self.process is not None
-        found = subprocess.run(
-            ["pgrep", "-P", str(self.process.pid), "-f", "serve"], capture_output=True, text=True, check=False
-        )
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid), "-f", "serve"], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
     def log_in(self, name: str) -> requests.Session:
