@@ -119,7 +119,8 @@ fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
     }
 }
 
-/// Only this crate speaks below `warn`: the signer and HTTP/2 would write headers with credentials into a trace.
+/// Only this crate speaks: the signer, HTTP/2 and the credential chain write headers and whole answers, with the credentials in
+/// them, into their logs. What goes wrong there is in this crate's own errors.
 fn log_to_stderr(context: &Context, redactor: &Redactor) {
     let level = context
         .env("CLOUDSPAWNER_LOG")
@@ -127,7 +128,7 @@ fn log_to_stderr(context: &Context, redactor: &Redactor) {
         .unwrap_or("info");
     let redactor = redactor.clone();
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("warn,cloudspawner={level}")))
+        .with_env_filter(EnvFilter::new(format!("off,cloudspawner={level}")))
         .with_ansi(false)
         .with_writer(move || CleanStderr(redactor.clone()))
         .try_init();

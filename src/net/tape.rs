@@ -26,6 +26,9 @@ const KEPT_HEADERS: [&str; 6] = [
     "location",
 ];
 
+/// The headers whose values must stand nowhere on a tape.
+const SECRET_HEADERS: [&str; 2] = ["authorization", "x-amz-security-token"];
+
 /// One exchange on tape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Exchange {
@@ -105,6 +108,11 @@ impl Door for Recorder {
                 return self.inner.send(request).await;
             }
             let mut scrubber = Scrubber::default();
+            // An answer may repeat them, though they are not kept themselves.
+            for name in SECRET_HEADERS {
+                let value = request.headers().get(name).and_then(|v| v.to_str().ok());
+                scrubber.hunt(value.unwrap_or_default());
+            }
             let label = label(&request);
             let asked = request_side(&request, &mut scrubber);
             let answer = self.inner.send(request).await;

@@ -267,6 +267,10 @@ class Serve(Child):
         """The last frame of a request."""
         return self.wait_for(lambda f: f["type"] in ("result", "error") and f["id"] == number, timeout)
 
+    def last_or_none(self, number: str) -> Frame | None:
+        """The last frame of a request, if it has come."""
+        return next((f for f in self.frames_of(number) if f["type"] in ("result", "error")), None)
+
     def ask(self, request: Frame, **envelope: object) -> Frame:
         """Sends a request and gives its result."""
         frame = self.last(self.begin(request, **envelope))

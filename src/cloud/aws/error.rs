@@ -132,6 +132,17 @@ impl AwsError {
         }
     }
 
+    /// The same error, whose message does not repeat these.
+    #[must_use]
+    pub fn without(mut self, secrets: &[String]) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            for secret in secrets {
+                refusal.message = refusal.message.replace(secret.as_str(), "REDACTED");
+            }
+        }
+        self
+    }
+
     /// AWS's own code, where it gave one.
     #[must_use]
     pub fn cloud_code(&self) -> Option<&str> {

@@ -125,13 +125,14 @@ impl JsonService {
         self.account
             .sign(&mut request, self.name.signing, operation, &self.context)
             .await?;
+        let secrets = secret_headers(&request);
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| AwsError::NoAnswer {
             operation: operation.to_owned(),
             source,
         })?;
-        read(&answer, operation, &self.context)
+        read(&answer, operation, &self.context).map_err(|error| error.without(&secrets))
     }
 
     fn request(&self, action: &str, body: &Value) -> Request {
@@ -151,6 +152,15 @@ impl JsonService {
         }
         request
     }
+}
+
+/// What a refusal may repeat: SigV4 errors quote the whole canonical request, session token and all.
+fn secret_headers(request: &Request) -> Vec<String> {
+    ["x-amz-security-token", "authorization"]
+        .iter()
+        .filter_map(|name| request.headers().get(*name)?.to_str().ok())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, AwsError> {

@@ -61,6 +61,11 @@ impl Scrubber {
         }
     }
 
+    /// Takes a secret out wherever else it stands.
+    pub fn hunt(&mut self, secret: &str) {
+        self.take(&mut secret.to_owned());
+    }
+
     fn take(&mut self, text: &mut String) {
         let secret = std::mem::replace(text, REDACTED.to_owned());
         if secret.len() >= SHORTEST_HUNTED && secret != REDACTED {
