@@ -65,7 +65,7 @@ impl Recorder {
     /// # Errors
     /// Where the folder cannot be made or read.
     pub fn new(inner: Arc<dyn Door>, folder: &Path) -> std::io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|error| of_folder(folder, &error))?;
         let there = tape_files(folder)?.len();
         Ok(Self {
             inner,
@@ -186,9 +186,15 @@ impl Replayer {
             });
         };
         let body = match recorded.body {
-            Value::String(text) => text.into_bytes(),
-            Value::Null => Vec::new(),
-            value => value.to_string().into_bytes(),
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            value => value.to_string(),
+        };
+        // A request that names its account is answered about that account, so that what was recorded can be asked again.
+        let asked = String::from_utf8_lossy(request.body());
+        let body = match scrub::account_in(&asked) {
+            Some(account) => body.replace(scrub::NO_ACCOUNT, account),
+            None => body,
         };
         let mut response = http::Response::builder().status(recorded.status.unwrap_or(200));
         for (name, value) in &recorded.headers {
@@ -211,9 +217,13 @@ impl Door for Replayer {
     }
 }
 
+fn of_folder(folder: &Path, error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+}
+
 fn tape_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(folder).map_err(|error| of_folder(folder, &error))? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "json") {
             files.push(path);

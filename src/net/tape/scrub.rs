@@ -7,6 +7,8 @@
 use serde_json::Value;
 
 const REDACTED: &str = "REDACTED";
+/// What stands on a tape for every account number.
+pub const NO_ACCOUNT: &str = "000000000000";
 /// Shorter values are not hunted for elsewhere: "8888" or "http" would tear up harmless text.
 const SHORTEST_HUNTED: usize = 8;
 
@@ -102,6 +104,16 @@ fn is_secret_name(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
+/// The first account number in a text.
+pub fn account_in(text: &str) -> Option<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| is_account(word))
+}
+
+fn is_account(word: &str) -> bool {
+    word.len() == 12 && word.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Replaces account numbers (12 digits that stand alone) and access key ids.
 fn without_keys_and_accounts(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -111,8 +123,8 @@ fn without_keys_and_accounts(text: &str) -> String {
             .find(|c: char| !c.is_ascii_alphanumeric())
             .unwrap_or(rest.len());
         let word = &rest[..end];
-        if word.len() == 12 && word.bytes().all(|b| b.is_ascii_digit()) {
-            clean.push_str("000000000000");
+        if is_account(word) {
+            clean.push_str(NO_ACCOUNT);
         } else if word.len() >= 16 && (word.starts_with("AKIA") || word.starts_with("ASIA")) {
             clean.push_str(REDACTED);
         } else {

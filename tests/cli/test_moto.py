@@ -1,0 +1,42 @@
+"""A life on moto, other people's ECS: as it comes, and with what AWS has and moto lacks added."""
+
+from collections.abc import Iterator
+
+import pytest
+from support import ask, program
+from support.moto import TOOL, Moto
+
+pytest.importorskip("moto", reason="moto is not installed")
+pytestmark = pytest.mark.skipif(not TOOL.exists(), reason=f"NOTICE: moto is not tested against: {TOOL} is not here")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["stock", "patched"])
+def moto(request: pytest.FixtureRequest) -> Iterator[Moto]:
+    with Moto(patched=request.param) as running:
+        yield running
+
+
+def test_a_server_starts_is_polled_stopped_and_swept(moto: Moto) -> None:
+    settings = ask.config(run_task=moto.run_task(), clusters=[moto.world["cluster"]])
+    env = moto.env()
+    done = program.run("start", ask.start(config=settings), env)
+    state = done.result["state"]
+    assert done.result["url"].startswith("http://")
+    poll = ask.poll(ask.target(state), ask.target(), ask.target(user="grace"), config=settings)
+    phases = [server["phase"] for server in program.run("poll", poll, env).result["servers"]]
+    assert phases == ["running", "running", "gone"]
+    assert program.run("stop", ask.stop(state, config=settings, wait=True), env).result["cleanup"] == "done"
+    (server,) = program.run("poll", ask.poll(ask.target(state), config=settings), env).result["servers"]
+    assert server["phase"] in ("exited", "gone")
+    assert program.run("stop", ask.stop(state, config=settings), env).result["cleanup"] == "done"
+    assert program.run("gc", ask.gc(config=settings), env).result["errors"] == []
+
+
+def test_a_server_is_found_by_its_key_and_stopped(moto: Moto) -> None:
+    settings = ask.config(run_task=moto.run_task(), clusters=[moto.world["cluster"]])
+    env = moto.env()
+    whose = ask.server("lost")
+    program.run("start", ask.start(config=settings, server=whose), env)
+    assert program.run("stop", ask.stop(None, config=settings, server=whose), env).result["cleanup"] == "done"
+    poll = ask.poll(ask.target(user="lost"), config=settings)
+    assert program.run("poll", poll, env).result["servers"][0]["phase"] in ("stopping", "exited", "gone")
