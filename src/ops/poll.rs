@@ -100,7 +100,7 @@ impl Ops {
         backend: &dyn Backend,
         params: &PollParams,
         target: &PollTarget,
-        (record, sites): (Option<Record>, Vec<Arc<dyn Site>>),
+        (record, sites): Known,
         deadline: Instant,
     ) -> Result<ServerStatus, Failure> {
         match (record, sites.first()) {
@@ -192,10 +192,13 @@ impl Ops {
     }
 }
 
+/// The record that the state holds, and where the server is to be looked for.
+type Known = (Option<Record>, Vec<Arc<dyn Site>>);
+
 /// What a target's state and the settings say, before the cloud is asked.
 struct Place {
     key: Option<String>,
-    known: Result<(Option<Record>, Vec<Arc<dyn Site>>), Failure>,
+    known: Result<Known, Failure>,
 }
 
 async fn in_time<T>(
