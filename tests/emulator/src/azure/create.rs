@@ -43,7 +43,7 @@ const MEMBERS: [&str; 21] = [
 
 pub fn put(call: Call<'_>, workspace: &str, name: &str) -> Result<Reply, ArmError> {
     let Call { azure, now_ms, .. } = call;
-    let body = call.body()?;
+    let mut body = call.body()?;
     let mut world = azure.world();
     let workspace = world.workspaces.find(workspace, &azure.group)?.clone();
     let size = request::check(azure, &body, name)?.clone();
@@ -53,15 +53,15 @@ pub fn put(call: Call<'_>, workspace: &str, name: &str) -> Result<Reply, ArmErro
         .to_owned();
     let older = world.instances.find(&workspace.name, name, now_ms);
     check_room(call, &world, &region, name, &size, older)?;
-    for member in body["properties"]["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-    {
-        if !MEMBERS.contains(&member.0.as_str()) {
-            let path = format!("computes.put: properties.properties.{}", member.0);
+    if let Some(given) = body["properties"]["properties"].as_object_mut() {
+        for (name, _) in given
+            .iter()
+            .filter(|(name, _)| !MEMBERS.contains(&name.as_str()))
+        {
+            let path = format!("computes.put: properties.properties.{name}");
             world.calls.unknown_member(path);
         }
+        given.retain(|name, _| MEMBERS.contains(&name.as_str()));
     }
     if let Some(older) = older.and_then(|index| world.instances.at(index)) {
         older.overwritten = true;
