@@ -56,8 +56,11 @@ def test_a_running_instance_answers_and_its_home_stays_over_a_stop(emulator):
     assert emulator.arm("POST", f"{emulator.compute('ada-first')}/stop").status == 202
     emulator.wait_for_state("ada-first", "Stopped")
     wait_for(lambda: not is_alive(pid))
-    assert emulator.arm("POST", f"{emulator.compute('ada-first')}/start").status == 202
+    answers = [emulator.arm("POST", f"{emulator.compute('ada-first')}/start") for _ in range(2)]
     emulator.wait_for_state("ada-first", "Running")
+    headers = {"Authorization": f"Bearer {emulator.token()}"}
+    results = [emulator.http("GET", answer.headers["location"], headers=headers).status for answer in answers]
+    assert results == [200, 200]
     assert address(emulator, "ada-first") == url
     again, kept, _ = ask(url)
     assert again != pid

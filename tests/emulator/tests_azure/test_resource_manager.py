@@ -1,8 +1,10 @@
 """Resource Manager and the compute instances: what is refused, and what happens over time."""
 
 import base64
+import json
 
 import pytest
+import swagger
 from azure_emulated import APP, instance_body, wait_for
 
 ADA = "ada@emulator.onmicrosoft.com"
@@ -152,6 +154,19 @@ def test_the_answer_has_what_was_asked_for(emulator):
     assert row["assigned_user"]["objectId"].endswith("1")
     assert [entry["state"] for entry in row["history"]] == ["Creating", "UserSettingUp", "Running"]
     assert emulator.admin("calls")["unknown_members"] == ["computes.put: properties.properties.madeUp"]
+
+
+EXAMPLES = sorted((swagger.FOLDER.parent / "aml-2024-04-01/Compute/createOrUpdate").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_every_official_example_of_a_creation_is_taken(emulator, file):
+    example = json.loads(file.read_text())
+    answer = emulator.arm("PUT", emulator.compute("compute123"), example["parameters"]["parameters"])
+    assert answer.status == 201
+    assert answer.json.keys() - {"tags"} == example["responses"]["201"]["body"].keys()
+    assert answer.json["properties"] == example["responses"]["201"]["body"]["properties"]
+    assert emulator.admin("calls")["unknown_members"] == []
 
 
 def test_actions_that_are_so_already_succeed_and_others_are_conflicts(emulator):

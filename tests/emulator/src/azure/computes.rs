@@ -225,6 +225,7 @@ fn begin(call: Call<'_>, world: &mut AzureWorld, index: usize, verb: &Verb, kind
         instance: Some(index),
         workspace: None,
     };
+    world.operations.cut_short(index, now_ms);
     let reply = accepted(call, world, operation);
     process::follow(call.azure, world, index);
     reply
@@ -239,7 +240,7 @@ fn already(call: Call<'_>, world: &mut AzureWorld, index: usize, kind: Kind) -> 
         started_ms: call.now_ms,
         ends_ms: instance.last_operation.ends_ms,
         outcome: Outcome::Succeeded,
-        instance: None,
+        instance: Some(index),
         workspace: None,
     };
     accepted(call, world, operation)

@@ -73,16 +73,14 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Begins one; what was still under way for the same instance is canceled.
+    /// Its id.
     pub fn begin(&mut self, operation: Operation) -> String {
-        if let Some(instance) = operation.instance {
-            self.cut_short(instance, operation.started_ms);
-        }
         let id = random_guid();
         self.by_id.insert(id.clone(), operation);
         id
     }
 
+    /// Another operation takes the place of what is under way for an instance.
     pub fn cut_short(&mut self, instance: usize, now_ms: u64) {
         for older in self.by_id.values_mut() {
             if older.instance == Some(instance) && !older.is_over(now_ms) {

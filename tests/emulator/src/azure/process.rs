@@ -95,6 +95,9 @@ async fn supervise(azure: Arc<Azure>, ward: Ward) {
     let _turn = ward.turn.lock().await;
     let mut is_first = true;
     loop {
+        if !is_wards(&azure.world(), &ward) {
+            return;
+        }
         let started = launch(&ward.folder, &ward.command);
         let (mut child, pid) = match started {
             Ok(started) => started,
@@ -127,6 +130,16 @@ async fn supervise(azure: Arc<Azure>, ward: Ward) {
     }
 }
 
+/// Whether the instance still has this supervisor: no other plan came, and nothing was reset.
+fn is_wards(world: &AzureWorld, ward: &Ward) -> bool {
+    world
+        .instances
+        .all()
+        .get(ward.index)
+        .and_then(|instance| instance.process.stop.as_ref())
+        .is_some_and(|stop| Arc::ptr_eq(stop, &ward.stop))
+}
+
 async fn answers(address: Ipv4Addr, port: u16) {
     while TcpStream::connect((address, port)).await.is_err() {
         sleep(LOOK).await;
@@ -147,15 +160,13 @@ fn fail(azure: &Azure, ward: &Ward, reason: String) {
 fn reach(azure: &Azure, ward: &Ward, state: State, reason: Option<String>) {
     let mut world = azure.world();
     let now_ms = azure.clock.now_ms();
+    if !is_wards(&world, ward) {
+        return;
+    }
     let Some(instance) = world.instances.at(ward.index) else {
         return;
     };
-    let ours = instance
-        .process
-        .stop
-        .as_ref()
-        .is_some_and(|stop| Arc::ptr_eq(stop, &ward.stop));
-    if !ours || instance.state(now_ms) == state {
+    if instance.state(now_ms) == state {
         return;
     }
     instance.timeline.replan(now_ms, vec![(now_ms, state)]);
