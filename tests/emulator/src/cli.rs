@@ -9,7 +9,7 @@ use crate::azure::options::AzureOptions;
 use crate::lifecycle::Delays;
 use crate::policy::Policy;
 
-/// A local ECS, STS and credentials endpoint, for tests, demos and benches.
+/// A local ECS, STS and credentials endpoint, and with --azure a local Azure, for tests, demos and benches.
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "cloudspawner-emulator")]
 pub struct Cli {
