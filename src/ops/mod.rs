@@ -55,6 +55,13 @@ impl Ops {
         self.registry.names()
     }
 
+    /// How long a stop on this backend may take where the request does not say.
+    #[must_use]
+    pub fn stop_timeout(&self, backend: &str) -> Duration {
+        let minutes = Duration::from_mins(2);
+        self.registry.get(backend).map_or(minutes, |backend| backend.stop_timeout())
+    }
+
     /// Whether a server of this record that is not listed may still appear.
     fn may_still_appear(&self, record: &Record) -> bool {
         let age_ms = self.context.now_ms().saturating_sub(record.attempted_at_ms);

@@ -236,6 +236,7 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
 fn seen(key: &str, report: Report, state: Option<crate::wire::State>) -> ServerStatus {
     ServerStatus {
         exit_code: report.exit_code,
+        cleanup: report.cleanup,
         url: report.url,
         reason: report.reason,
         last_activity: report.last_activity,

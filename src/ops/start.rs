@@ -209,7 +209,8 @@ impl Ops {
     ) -> Result<(), Failure> {
         const REASON: &str = "replaced by a newer start of the same server";
         let site = launch.site();
-        if let Some(older) = launch.older().filter(|older| older.reference.is_some()) {
+        let in_the_way = |older: &&Record| older.reference.is_some() && launch.displaces(older);
+        if let Some(older) = launch.older().filter(in_the_way) {
             self.remove_surely(&site, older, false, REASON, deadline)
                 .await?;
         }
@@ -227,7 +228,8 @@ impl Ops {
             Err(failure) => return Err(failure),
         };
         let before = |f: &&Found| {
-            f.record.attempt != launch.record().attempt
+            launch.displaces(&f.record)
+                && matches!(f.report.phase, Phase::Pending | Phase::Running)
                 && f.created_at_ms.is_none_or(|created| created <= began_ms)
         };
         for older in found.iter().filter(before) {
@@ -311,11 +313,11 @@ impl Ops {
                     }
                     if let Some(failure) = report.ending {
                         // Only once it has ended may a new one take its place; any other end is told at once.
-                        let over = matches!(report.phase, Phase::Exited | Phase::Gone);
-                        if over || failure.code() != Code::CapacityUnavailable {
+                        let ended = matches!(report.phase, Phase::Exited | Phase::Gone);
+                        if ended || failure.code() != Code::CapacityUnavailable {
                             return Ended::Down {
                                 failure,
-                                over: true,
+                                over: report.cleanup == Cleanup::None,
                             };
                         }
                     }

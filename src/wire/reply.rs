@@ -176,6 +176,30 @@ pub struct Check {
     pub hint: Option<String>,
 }
 
+impl Check {
+    /// It is as it should be.
+    #[must_use]
+    pub fn good(name: &str, message: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: true,
+            message: message.to_owned(),
+            hint: None,
+        }
+    }
+
+    /// It is not, and this is what to do.
+    #[must_use]
+    pub fn bad(name: &str, failure: &impl ToString, hint: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: false,
+            message: failure.to_string(),
+            hint: Some(hint.to_owned()),
+        }
+    }
+}
+
 /// The result of `cancel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelResult {
