@@ -63,7 +63,7 @@ $(VENV)/base: deployments/demo/requirements.txt
 .PHONY: proxy
 proxy:
 	if command -v configurable-http-proxy; then :; \
-	elif command -v npm && npm install --no-fund --no-audit --prefix $(VENV)/node configurable-http-proxy@4; \
+	elif command -v npm && npm install --no-fund --no-audit --fetch-retries=0 --fetch-timeout=20000 --prefix $(VENV)/node configurable-http-proxy@4; \
 	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
 	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 

@@ -1,7 +1,11 @@
 //! The golden files in `tests/wire`: every frame is read and written as it stands there. The Python shim reads them, too.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
 use cloudspawner::backend::Record;
-use cloudspawner::wire::reply::{CancelResult, CheckResult, GcResult, PollResult, StartResult, StopResult};
+use cloudspawner::wire::reply::{
+    CancelResult, CheckResult, GcResult, PollResult, StartResult, StopResult,
+};
 use cloudspawner::wire::{
     CancelParams, CheckParams, Envelope, Frame, GcParams, PollParams, StartParams, StopParams,
 };
@@ -12,7 +16,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/wire")
+        .join(name)
 }
 
 fn golden(name: &str) -> Value {
@@ -51,17 +57,29 @@ fn every_reply_is_read_and_written_as_it_stands() {
 #[test]
 fn every_request_is_read_with_all_that_it_says() {
     let (envelope, start) = request::<StartParams>("request_start");
-    assert_eq!((envelope.id.as_deref(), envelope.verb.as_deref()), (Some("7"), Some("start")));
+    assert_eq!(
+        (envelope.id.as_deref(), envelope.verb.as_deref()),
+        (Some("7"), Some("start"))
+    );
     assert!(envelope.ack && envelope.timeout_ms == Some(290_000));
-    assert_eq!((start.spec.port, start.spec.service_prefix.as_str()), (8888, "/user/ada/"));
+    assert_eq!(
+        (start.spec.port, start.spec.service_prefix.as_str()),
+        (8888, "/user/ada/")
+    );
     assert_eq!(start.spec.env.expose()["JUPYTERHUB_USER"], "ada");
     assert_eq!(start.spec.mem_limit_mib, Some(4096.0));
     let (_, poll) = request::<PollParams>("request_poll");
     assert_eq!((poll.max_age_ms, poll.targets.len()), (27_000, 1));
     let (_, stop) = request::<StopParams>("request_stop");
-    assert_eq!((stop.reason.as_deref(), stop.wait), (Some("stopped by ada"), false));
+    assert_eq!(
+        (stop.reason.as_deref(), stop.wait),
+        (Some("stopped by ada"), false)
+    );
     let (_, gc) = request::<GcParams>("request_gc");
-    assert_eq!((gc.keep.len(), gc.min_age_ms, gc.apply, gc.force), (2, Some(900_000), false, false));
+    assert_eq!(
+        (gc.keep.len(), gc.min_age_ms, gc.apply, gc.force),
+        (2, Some(900_000), false, false)
+    );
     assert!(gc.keep[0].server.is_some() && gc.keep[1].reference.is_some());
     let (_, check) = request::<CheckParams>("request_check");
     assert!(check.offline);
@@ -73,18 +91,33 @@ fn every_request_is_read_with_all_that_it_says() {
 fn what_may_be_left_out_may_be_null() {
     let (envelope, stop) = request::<StopParams>("request_stop_minimal");
     assert_eq!((envelope.timeout_ms, envelope.ack), (None, false));
-    assert_eq!((stop.server.name.as_str(), stop.state, stop.wait), ("", None, false));
+    assert_eq!(
+        (stop.server.name.as_str(), stop.state, stop.wait),
+        ("", None, false)
+    );
 }
 
 #[test]
 fn every_golden_file_is_read_by_a_test() {
     let there: BTreeSet<String> = std::fs::read_dir(folder("v1"))
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     let here = include_str!("golden.rs");
     for name in there.iter().filter(|name| *name != "ack") {
-        assert!(here.contains(&format!("\"{name}\"")), "no test reads {name}.json");
+        assert!(
+            here.contains(&format!("\"{name}\"")),
+            "no test reads {name}.json"
+        );
     }
 }
 
@@ -94,7 +127,12 @@ fn every_state_that_was_ever_released_loads() {
         let path = entry.unwrap().path();
         let state: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let backend = state["backend"].as_str().unwrap();
-        let record = Record::read(&state, backend).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        assert!(record.key.starts_with("cs-") && record.reference.is_some(), "{}", path.display());
+        let record =
+            Record::read(&state, backend).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(
+            record.key.starts_with("cs-") && record.reference.is_some(),
+            "{}",
+            path.display()
+        );
     }
 }

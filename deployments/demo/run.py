@@ -37,9 +37,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--emulator", type=Path, required=True, help="the cloudspawner-emulator binary")
     options.add_argument("--port", type=int, default=8000, help="where the hub answers; 0 is any free one")
-    options.add_argument(
-        "--delays", default="provisioning=1500,pending=2500", help="how long a task takes, in ms a state"
-    )
+    options.add_argument("--delays", default="provisioning=1500,pending=2500", help="how long a task takes, in ms a state")
     options.add_argument("--json", action="store_true", help="print one JSON line instead of a greeting")
     given = options.parse_args()
     # SIGTERM ends it as Ctrl-C does, so that nothing is left running.
@@ -125,9 +123,7 @@ def wait_until_ready(address: str, hub: subprocess.Popen[str], data: Path) -> No
 def greet(address: str, world: dict[str, str], data: Path, *, as_json: bool) -> None:
     """Say where everything is."""
     if as_json:
-        print(
-            json.dumps({"url": f"http://{address}", "emulator": world["url"], "log": str(data / "hub.log")}), flush=True
-        )
+        print(json.dumps({"url": f"http://{address}", "emulator": world["url"], "log": str(data / "hub.log")}), flush=True)
         return
     print(
         f"""

@@ -34,6 +34,8 @@ pub struct Surroundings {
     pub door: Arc<dyn Door>,
     /// The quotas, shared by all of this process.
     pub limiter: Arc<Limiter>,
+    /// Whether this process lives as long as a hub, so that it can listen for people.
+    pub serves: bool,
 }
 
 /// The settings that come with every request.
@@ -229,8 +231,10 @@ pub struct Report {
     pub message: &'static str,
     /// Its exit status, once ended.
     pub exit_code: Option<i32>,
-    /// Where it answers.
+    /// Where it answers, for the hub's proxy.
     pub url: Option<String>,
+    /// The server's own address, where `url` only leads there.
+    pub target_url: Option<String>,
     /// The cloud's own words for why it ended.
     pub reason: Option<String>,
     /// Why it counts as a failed start, where it ended or is ending.

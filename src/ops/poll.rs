@@ -100,7 +100,7 @@ impl Ops {
         backend: &dyn Backend,
         params: &PollParams,
         target: &PollTarget,
-        (record, sites): (Option<Record>, Vec<Arc<dyn Site>>),
+        (record, sites): Known,
         deadline: Instant,
     ) -> Result<ServerStatus, Failure> {
         match (record, sites.first()) {
@@ -192,10 +192,13 @@ impl Ops {
     }
 }
 
+/// The record that the state holds, and where the server is to be looked for.
+type Known = (Option<Record>, Vec<Arc<dyn Site>>);
+
 /// What a target's state and the settings say, before the cloud is asked.
 struct Place {
     key: Option<String>,
-    known: Result<(Option<Record>, Vec<Arc<dyn Site>>), Failure>,
+    known: Result<Known, Failure>,
 }
 
 async fn in_time<T>(
@@ -225,6 +228,7 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
         phase,
         exit_code: None,
         url: None,
+        target_url: None,
         cleanup: Cleanup::None,
         reason: None,
         error: None,
@@ -238,6 +242,7 @@ fn seen(key: &str, report: Report, state: Option<crate::wire::State>) -> ServerS
         exit_code: report.exit_code,
         cleanup: report.cleanup,
         url: report.url,
+        target_url: report.target_url,
         reason: report.reason,
         last_activity: report.last_activity,
         state,

@@ -26,8 +26,8 @@ enum Interruption {
 
 /// How a server's way up ended.
 enum Ended {
-    /// It runs, at this address.
-    Up(String),
+    /// It runs, at this address; the second is its own, where the first only leads there.
+    Up(String, Option<String>),
     /// It will not come up; `over` where nothing of it is left to stop.
     Down { failure: Failure, over: bool },
 }
@@ -176,13 +176,17 @@ impl Ops {
             trouble.created_before = true;
             link.announce(launch.record().write(backend)?);
             match self.follow(launch, link, deadline, trouble).await {
-                Ended::Up(url) => {
+                Ended::Up(url, target_url) => {
                     let record = Record {
                         url: Some(url.clone()),
                         ..launch.record().clone()
                     };
                     let state = record.write(backend)?;
-                    return Ok(StartResult { url, state });
+                    return Ok(StartResult {
+                        url,
+                        target_url,
+                        state,
+                    });
                 }
                 Ended::Down { failure, over } => {
                     trouble.over = over;
@@ -309,7 +313,7 @@ impl Ops {
                         link.tell(told, report.percent, report.message);
                     }
                     if let (Phase::Running, Some(url)) = (report.phase, report.url) {
-                        return Ended::Up(url);
+                        return Ended::Up(url, report.target_url);
                     }
                     if let Some(failure) = report.ending {
                         // Only once it has ended may a new one take its place; any other end is told at once.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.emulator import KEY, Emulator
 
@@ -132,7 +133,9 @@ def test_no_credentials_leave_no_doubt_that_nothing_was_created(emulator: Emulat
     assert (error["code"], error["cleanup"], error["retry"]) == ("unauthenticated", "none", "after_fix")
 
 
-@pytest.mark.parametrize("key", [{"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, {"AWS_SESSION_TOKEN": "old"}])
+@pytest.mark.parametrize(
+    "key", [{"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, {"AWS_SESSION_TOKEN": "old"}]
+)
 def test_wrong_keys_are_unauthenticated(emulator: Emulator, key: dict[str, str]) -> None:
     check_fails(emulator.env(**key), "unauthenticated")
 
@@ -155,7 +158,9 @@ def test_serve_fetches_new_credentials_where_the_old_ones_are_refused(emulator: 
     script = tmp_path / "process"
     good = json.dumps({"Version": 1, "AccessKeyId": KEY[0], "SecretAccessKey": KEY[1]})
     bad = good.replace(KEY[0], "AKIAROTATED")
-    script.write_text(f"#!/bin/sh\necho x >> {tmp_path}/count\nif test -e {tmp_path}/good; then echo '{good}'; else echo '{bad}'; fi\n")
+    script.write_text(
+        f"#!/bin/sh\necho x >> {tmp_path}/count\nif test -e {tmp_path}/good; then echo '{good}'; else echo '{bad}'; fi\n"
+    )
     script.chmod(0o755)
     env = emulator.env(**NO_KEYS, **files(tmp_path, f"[default]\ncredential_process = {script}\n"))
     with program.Serve(env) as serve:

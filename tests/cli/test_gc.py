@@ -3,18 +3,13 @@
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.emulator import Emulator
+from support.states import running
 
 MARK = "cs-prod-4ssx5sf6vb-"
 """What the keys of hub "prod" begin with."""
-
-
-def started(emulator: Emulator, user: str, hub: str = "prod") -> dict[str, Any]:
-    """The state of a server that runs."""
-    request = ask.start(server=ask.server(user, hub=hub))
-    state: dict[str, Any] = program.run("start", request, emulator.env()).result["state"]
-    return state
 
 
 def gc(emulator: Emulator, *keep: dict[str, Any], **params: Any) -> dict[str, Any]:
@@ -30,7 +25,9 @@ def refs(result: dict[str, Any]) -> set[str]:
 
 
 def test_a_plan_names_what_nobody_keeps_and_removes_nothing(emulator: Emulator) -> None:
-    ada, grace = started(emulator, "ada"), started(emulator, "grace")
+    ada, grace = (
+        program.run("start", ask.start(server=ask.server(user)), emulator.env()).result["state"] for user in ("ada", "grace")
+    )
     plan = gc(emulator, {"server": ask.server("grace")})
     (stale,) = plan["stale"]
     assert (stale["key"], stale["ref"]) == (ada["data"]["key"], ada["data"]["ref"])
@@ -41,14 +38,14 @@ def test_a_plan_names_what_nobody_keeps_and_removes_nothing(emulator: Emulator) 
 
 
 def test_apply_removes_what_the_plan_names(emulator: Emulator) -> None:
-    states = [started(emulator, user) for user in ("a", "b", "c")]
+    states = [running(emulator, user) for user in ("a", "b", "c")]
     result = gc(emulator, {"server": ask.server("a")}, {"server": ask.server("b")}, apply=True)
     assert result["removed"] == [states[2]["data"]["ref"]]
     assert {task["arn"] for task in emulator.alive()} == {state["data"]["ref"] for state in states[:2]}
 
 
 def test_a_match_on_server_key_or_ref_keeps_one(emulator: Emulator) -> None:
-    a, b, c, d = (started(emulator, user) for user in ("a", "b", "c", "d"))
+    _, b, c, d = (running(emulator, user) for user in ("a", "b", "c", "d"))
     keep = [{"server": ask.server("a")}, {"key": b["data"]["key"]}, {"ref": c["data"]["ref"]}, {}]
     assert refs(gc(emulator, *keep)) == {d["data"]["ref"]}
     both = {"server": ask.server("nobody"), "key": None, "ref": d["data"]["ref"]}
@@ -56,15 +53,15 @@ def test_a_match_on_server_key_or_ref_keeps_one(emulator: Emulator) -> None:
 
 
 def test_what_is_younger_than_min_age_stays(emulator: Emulator) -> None:
-    started(emulator, "ada")
+    running(emulator, "ada")
     assert gc(emulator, min_age_ms=600_000)["stale"] == []
     assert gc(emulator, min_age_ms=None)["stale"] == []
     assert len(gc(emulator, min_age_ms=0)["stale"]) == 1
 
 
 def test_tasks_of_other_hubs_and_of_nobody_are_not_seen(emulator: Emulator) -> None:
-    started(emulator, "ada", hub="prod2")
-    started(emulator, "ada", hub="PROD")
+    running(emulator, "ada", hub="prod2")
+    running(emulator, "ada", hub="PROD")
     emulator.run(startedBy="jupyterhub")
     emulator.run(startedBy="cs-prod-anotherhash-x")
     emulator.run()
@@ -78,14 +75,14 @@ def test_untagged_tasks_of_this_hub_are_seen_by_started_by(emulator: Emulator) -
 
 
 def test_what_has_stopped_already_is_not_stale(emulator: Emulator) -> None:
-    state = started(emulator, "ada")
+    state = running(emulator, "ada")
     program.run("stop", ask.stop(state), emulator.env())
     assert gc(emulator)["stale"] == []
 
 
 def test_more_than_half_is_refused_without_force(emulator: Emulator) -> None:
     for user in ("a", "b", "c"):
-        started(emulator, user)
+        running(emulator, user)
     keep = {"server": ask.server("a")}
     done = program.run("gc", ask.gc(keep, apply=True), emulator.env())
     assert (done.exit_code, done.error["code"], done.error["cleanup"]) == (1, "conflict", "none")
@@ -97,8 +94,8 @@ def test_more_than_half_is_refused_without_force(emulator: Emulator) -> None:
 
 
 def test_half_needs_no_force(emulator: Emulator) -> None:
-    started(emulator, "a")
-    started(emulator, "b")
+    running(emulator, "a")
+    running(emulator, "b")
     assert len(gc(emulator, {"server": ask.server("a")}, apply=True)["removed"]) == 1
 
 
@@ -110,7 +107,7 @@ def test_a_listing_that_is_denied_is_permission_denied(emulator: Emulator) -> No
 
 
 def test_a_cluster_that_cannot_be_listed_does_not_keep_the_others_from_being_swept(emulator: Emulator) -> None:
-    state = started(emulator, "ada")
+    state = running(emulator, "ada")
     result = gc(emulator, config=ask.config(clusters=["nowhere", "notebooks"]))
     assert refs(result) == {state["data"]["ref"]}
     assert [error["code"] for error in result["errors"]] == ["not_found"]
@@ -124,7 +121,7 @@ def test_more_than_100_tasks_are_all_seen(emulator: Emulator) -> None:
 
 
 def test_it_carries_on_past_a_failure_and_reports_it(emulator: Emulator) -> None:
-    states = [started(emulator, user) for user in ("a", "b", "c")]
+    states = [running(emulator, user) for user in ("a", "b", "c")]
     denied = states[1]["data"]["ref"]
     emulator.fault("StopTask", "access_denied", count=None, body_contains=denied)
     result = gc(emulator, apply=True, force=True)
@@ -135,14 +132,14 @@ def test_it_carries_on_past_a_failure_and_reports_it(emulator: Emulator) -> None
 
 
 def test_it_may_be_repeated(emulator: Emulator) -> None:
-    started(emulator, "a")
+    running(emulator, "a")
     assert len(gc(emulator, apply=True, force=True)["removed"]) == 1
     assert gc(emulator, apply=True) == {"stale": [], "removed": [], "errors": []}
 
 
 @pytest.mark.parametrize("kind", ["throttle", "error_500", "cut_before"])
 def test_a_call_that_fails_twice_is_repeated(emulator: Emulator, kind: str) -> None:
-    started(emulator, "a")
+    running(emulator, "a")
     emulator.fault("ListTasks", kind, count=2)
     emulator.fault("DescribeTasks", kind, count=1)
     emulator.fault("StopTask", kind, count=1)

@@ -1,10 +1,13 @@
 """Every emulator checks at its end that all its requests fit AWS's own model of ECS; here the check itself is tested."""
 
 import pytest
+
 from support import ask, model, program
 from support.emulator import Emulator
 
-pytestmark = pytest.mark.skipif(not model.is_at_hand(), reason=f"NOTICE: no request is checked against AWS's model: {model.FILE} is not here")
+pytestmark = pytest.mark.skipif(
+    not model.is_at_hand(), reason=f"NOTICE: no request is checked against AWS's model: {model.FILE} is not here"
+)
 
 
 def test_a_request_that_does_not_fit_the_model_is_reported() -> None:
@@ -12,7 +15,12 @@ def test_a_request_that_does_not_fit_the_model_is_reported() -> None:
         return [{"service": "ecs", "action": "RunTask", "body": body}]
 
     model.check(request({"taskDefinition": "notebook"}))
-    for body in ({}, {"taskDefinition": 7}, {"taskDefinition": "x", "overrides": {"cpus": 1}}, {"taskDefinition": "x", "brandNew": 1}):
+    for body in (
+        {},
+        {"taskDefinition": 7},
+        {"taskDefinition": "x", "overrides": {"cpus": 1}},
+        {"taskDefinition": "x", "brandNew": 1},
+    ):
         with pytest.raises(AssertionError):
             model.check(request(body))
 
@@ -21,7 +29,9 @@ def test_every_call_of_a_whole_life_fits_the_model() -> None:
     with Emulator() as emulator:
         with program.Serve(emulator.env()) as serve:
             tags = [{"key": "team", "value": "data"}]
-            request = ask.start(config=ask.config(run_task=ask.run_task(tags=tags)), server=ask.server("日本 😀", "a;b", hub="a hub, ü"))
+            request = ask.start(
+                config=ask.config(run_task=ask.run_task(tags=tags)), server=ask.server("日本 😀", "a;b", hub="a hub, ü")
+            )
             state = serve.ask(request)["state"]
             serve.ask(ask.poll(ask.target(state), ask.target(user="grace")))
             serve.ask(ask.gc(hub="a hub, ü"))

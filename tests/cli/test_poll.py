@@ -1,38 +1,16 @@
 """A poll: one status a target, in order, and never a death without proof."""
 
 import json
-import time
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.binaries import REPOSITORY
 from support.emulator import SLOW, Emulator, wait_until
+from support.states import now_ms, running, state_of
 
-State = dict[str, Any]
 MINUTE = 60_000
-
-
-def now_ms() -> int:
-    """The time of day."""
-    return time.time_ns() // 1_000_000
-
-
-def started(emulator: Emulator, user: str = "ada") -> State:
-    """The state of a server that runs."""
-    state: State = program.run("start", ask.start(server=ask.server(user)), emulator.env()).result["state"]
-    return state
-
-
-def state_of(emulator: Emulator, number: int = 0, **data: object) -> State:
-    """A state of a task that nobody has seen."""
-    arn = f"arn:aws:ecs:eu-west-1:123456789012:task/notebooks/{number:032x}"
-    usual = {
-        "key": f"cs-prod-4ssx5sf6vb-{number:026d}", "hub": "prod", "attempt": "attempt-0001", "attempted_at_ms": now_ms(),
-        "service_prefix": "/", "ref": arn, "url": None, "region": "eu-west-1", "endpoint": emulator.url, "cluster": "notebooks",
-        "scheme": "http", "port": 8888, "container_name": "notebook", "address": "private_ipv4", "run": 1, "tagged": True,
-    }  # fmt: skip
-    return {"v": 1, "backend": "fargate", "data": {**usual, **data}}
 
 
 def poll(emulator: Emulator, *targets: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
@@ -69,7 +47,7 @@ def test_every_state_before_running_is_pending(kind: str) -> None:
 
 
 def test_a_running_task_is_running_with_its_url_and_no_new_state(emulator: Emulator) -> None:
-    server = poll_one(emulator, started(emulator))
+    server = poll_one(emulator, running(emulator))
     assert (server["phase"], server["url"], server["state"]) == ("running", "http://127.0.0.1:8888", None)
     assert (server["cleanup"], server["error"], server["reason"]) == ("none", None, None)
 
@@ -94,14 +72,14 @@ def test_a_task_without_an_address_is_pending_and_has_no_url(emulator: Emulator)
 def test_every_state_on_the_way_down_is_stopping(state: str) -> None:
     delays = ",".join(f"{name}={600_000 if name == state else 1}" for name in ("deactivating", "stopping", "deprovisioning"))
     with Emulator(delays=f"provisioning=1,pending=1,{delays}") as emulator:
-        blob = started(emulator)
+        blob = running(emulator)
         program.run("stop", ask.stop(blob), emulator.env())
         wait_until(lambda: emulator.tasks()[0]["status"] == state.upper())
         assert poll_one(emulator, blob)["phase"] == "stopping"
 
 
 def test_a_stopped_task_is_exited_with_its_exit_code_and_ecs_own_words(emulator: Emulator) -> None:
-    state = started(emulator)
+    state = running(emulator)
     emulator.end(
         emulator.tasks()[0], stop_code="EssentialContainerExited", stopped_reason="Essential container in task exited",
         exit_code=137, container_reason="OutOfMemoryError: Container killed due to memory usage",
@@ -143,7 +121,7 @@ def test_serve_remembers_that_it_has_seen_a_task_that_is_missing_now() -> None:
 
 
 def test_answers_come_in_the_order_of_the_targets(emulator: Emulator) -> None:
-    states = [started(emulator, user) for user in ("a", "b", "c")]
+    states = [running(emulator, user) for user in ("a", "b", "c")]
     targets = [ask.target(states[2]), ask.target(None, user="a"), ask.target({}), ask.target(states[1]), ask.target(states[2])]
     keys = [server["key"] for server in poll(emulator, *targets)]
     expected = [states[2], states[0], None, states[1], states[2]]
@@ -157,7 +135,7 @@ def test_no_targets_give_no_servers_and_no_call(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("bad", ["not-an-arn!", "arn:aws:ecs:eu-west-1:123456789012:task/notebooks/short", ""])
 def test_one_malformed_arn_is_unknown_and_does_not_fail_the_others(emulator: Emulator, bad: str) -> None:
-    good = [started(emulator, f"user{n}") for n in range(5)]
+    good = [running(emulator, f"user{n}") for n in range(5)]
     targets = [ask.target(state) for state in [*good[:2], state_of(emulator, ref=bad), *good[2:]]]
     servers = poll(emulator, *targets)
     assert [server["phase"] for server in servers] == ["running"] * 2 + ["unknown"] + ["running"] * 3
@@ -179,7 +157,7 @@ def test_targets_of_two_clusters_are_asked_a_cluster_at_a_time() -> None:
 
 
 def test_a_null_state_is_looked_up_by_key(emulator: Emulator) -> None:
-    state = started(emulator)
+    state = program.run("start", ask.start(), emulator.env()).result["state"]
     server = poll_one(emulator, None)
     assert (server["phase"], server["url"]) == ("running", "http://127.0.0.1:8888")
     for name in ("key", "attempt", "ref", "region", "cluster", "endpoint", "port", "scheme", "service_prefix", "url"):
@@ -189,7 +167,7 @@ def test_a_null_state_is_looked_up_by_key(emulator: Emulator) -> None:
 
 
 def test_a_null_state_of_nobody_is_gone(emulator: Emulator) -> None:
-    started(emulator)
+    running(emulator)
     (server,) = poll(emulator, ask.target(None, user="grace"))
     assert (server["phase"], server["cleanup"], server["state"]) == ("gone", "none", None)
 
@@ -215,7 +193,7 @@ def test_a_lookup_that_is_denied_is_unknown(emulator: Emulator) -> None:
 
 
 def test_a_state_without_an_arn_is_looked_up_and_pending_while_it_may_still_appear(emulator: Emulator) -> None:
-    started(emulator)
+    running(emulator)
     key = poll_one(emulator, None)["key"]
     found = poll_one(emulator, state_of(emulator, ref=None, key=key))
     assert (found["phase"], bool(found["state"]["data"]["ref"])) == ("running", True)
@@ -234,7 +212,7 @@ def test_a_state_without_an_arn_is_looked_up_and_pending_while_it_may_still_appe
     ids=repr,
 )  # fmt: skip
 def test_a_state_that_cannot_be_read_is_unknown_with_the_error(emulator: Emulator, state: object) -> None:
-    good = started(emulator, "grace")
+    good = running(emulator, "grace")
     servers = poll(emulator, ask.target(state), ask.target(good, user="grace"))
     assert (servers[0]["phase"], servers[0]["error"]["code"]) == ("unknown", "state_unreadable")
     assert servers[0]["key"]
@@ -249,7 +227,7 @@ def test_a_state_that_cannot_be_read_is_unknown_with_the_error(emulator: Emulato
     ],
 )  # fmt: skip
 def test_what_ecs_does_not_tell_is_unknown_and_the_exit_code_0(emulator: Emulator, kind: str, code: str) -> None:
-    state = started(emulator)
+    state = running(emulator)
     emulator.fault("DescribeTasks", kind, count=None)
     server = poll_one(emulator, state, timeout_ms=1000)
     assert (server["phase"], server["cleanup"]) == ("unknown", "none")
@@ -257,7 +235,7 @@ def test_what_ecs_does_not_tell_is_unknown_and_the_exit_code_0(emulator: Emulato
 
 
 def test_a_cloud_that_hangs_is_unknown_when_the_polls_time_is_up(emulator: Emulator) -> None:
-    state = started(emulator)
+    state = running(emulator)
     emulator.fault("DescribeTasks", "hang", count=None)
     server = poll_one(emulator, state, timeout_ms=500)
     assert (server["phase"], server["error"]["code"]) == ("unknown", "deadline")
@@ -282,7 +260,7 @@ def test_a_config_that_is_wrong_is_unknown(emulator: Emulator) -> None:
 
 
 def test_the_state_wins_over_an_edited_config(emulator: Emulator) -> None:
-    state = started(emulator)
+    state = program.run("start", ask.start(), emulator.env()).result["state"]
     edited = {"region": "us-east-1", "endpoint_url": "http://127.0.0.1:9", "clusters": ["elsewhere"]}
     server = poll_one(emulator, state, config=edited)
     assert server["phase"] == "running"
@@ -291,7 +269,7 @@ def test_the_state_wins_over_an_edited_config(emulator: Emulator) -> None:
 
 
 def test_the_key_in_a_state_wins_over_a_renamed_user(emulator: Emulator) -> None:
-    state = started(emulator)
+    state = running(emulator)
     (server,) = poll(emulator, ask.target(state, user="renamed", hub="another"))
     assert (server["phase"], server["key"]) == ("running", state["data"]["key"])
 
@@ -345,5 +323,3 @@ def test_a_poll_that_is_cancelled_says_so(emulator: Emulator) -> None:
         emulator.wait_for_calls("DescribeTasks")
         assert serve.ask(ask.cancel(number)) == {"found": True}
         assert serve.last(number)["error"]["code"] == "cancelled"
-
-

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.emulator import KEY, Emulator
 from support.parrot import Parrot
@@ -55,10 +56,10 @@ def every_request(state: object) -> list[dict[str, Any]]:
     """One request of each verb."""
     settings = ask.config()
     return [
-        ask.start(timeout_ms=1500, spec=SPEC, config=settings),
-        ask.poll(ask.target(state), ask.target(None, user="grace"), timeout_ms=1500),
-        ask.stop(state, timeout_ms=1500),
-        ask.gc(timeout_ms=1500),
+        ask.start(timeout_ms=700, spec=SPEC, config=settings),
+        ask.poll(ask.target(state), ask.target(None, user="grace"), timeout_ms=700),
+        ask.stop(state, timeout_ms=700),
+        ask.gc(timeout_ms=700),
         ask.check(),
     ]
 
@@ -79,11 +80,11 @@ def test_a_start_that_succeeds_shows_no_secret(emulator: Emulator, tmp_path: Pat
 
 
 @pytest.mark.parametrize("fault", ["early_stop", "capacity", "throttle", "error_500", "reply_lost", "html"])
-def test_a_start_that_fails_shows_no_secret(emulator: Emulator, tmp_path: Path, fault: str) -> None:
-    emulator.fault("RunTask", fault, count=None)
+def test_a_start_that_meets_a_fault_shows_no_secret(emulator: Emulator, tmp_path: Path, fault: str) -> None:
+    emulator.fault("RunTask", fault)
     env = emulator.env(CLOUDSPAWNER_LOG="trace", CLOUDSPAWNER_RECORD=str(tmp_path / "tape"))
-    done = program.run("start", ask.start(timeout_ms=1000, spec=SPEC), env)
-    assert done.exit_code == 1
+    done = program.run("start", ask.start(spec=SPEC), env)
+    assert done.exit_code == (1 if fault == "early_stop" else 0)
     assert_clean_run(done)
     assert_clean_folder(tmp_path / "tape")
 
@@ -97,7 +98,14 @@ def test_a_cloud_that_repeats_what_it_was_sent_makes_no_secret_known(tmp_path: P
             "CLOUDSPAWNER_LOG": "trace", "CLOUDSPAWNER_RECORD": str(tmp_path / "tape"),
         }  # fmt: skip
         arn = "arn:aws:ecs:eu-west-1:123456789012:task/notebooks/" + "0" * 32
-        data = {"key": "k", "ref": arn, "attempted_at_ms": 1, "region": "eu-west-1", "endpoint": parrot.url, "cluster": "notebooks"}
+        data = {
+            "key": "k",
+            "ref": arn,
+            "attempted_at_ms": 1,
+            "region": "eu-west-1",
+            "endpoint": parrot.url,
+            "cluster": "notebooks",
+        }
         for request in every_request({"v": 1, "backend": "fargate", "data": data}):
             assert_clean_run(program.run(request["verb"], request, env))
         assert SESSION in "".join(parrot.heard), "or this test proves nothing"
@@ -106,7 +114,12 @@ def test_a_cloud_that_repeats_what_it_was_sent_makes_no_secret_known(tmp_path: P
 
 def test_explicit_credentials_are_not_shown_by_a_cloud_that_repeats_them(tmp_path: Path) -> None:
     with Parrot() as parrot:
-        env = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": parrot.url, "CLOUDSPAWNER_LOG": "trace", "AWS_EC2_METADATA_DISABLED": "true"}
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "AWS_ENDPOINT_URL": parrot.url,
+            "CLOUDSPAWNER_LOG": "trace",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
         with program.Serve({**env, "CLOUDSPAWNER_RECORD": str(tmp_path / "tape")}) as serve:
             for request in every_request(None):
                 request["params"]["credentials"] = STATIC
@@ -141,7 +154,12 @@ def test_what_a_credential_process_prints_is_not_shown(tmp_path: Path, output: s
     script.chmod(0o755)
     config = tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = {script}\n")
-    env = {"PATH": "/usr/bin:/bin", "AWS_CONFIG_FILE": str(config), "AWS_EC2_METADATA_DISABLED": "true", "CLOUDSPAWNER_LOG": "trace"}
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CLOUDSPAWNER_LOG": "trace",
+    }
     done = program.run("gc", ask.gc(timeout_ms=5000), env)
     assert done.error["code"] == "unauthenticated"
     assert_clean_run(done)

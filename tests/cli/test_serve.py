@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+
 from support import ask, program
 from support.emulator import SLOW, Emulator, wait_until
 

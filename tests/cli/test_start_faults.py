@@ -4,10 +4,13 @@ import signal
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.emulator import SLOW, Emulator, wait_until
 
-IMAGE = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref quay.io/x:latest: not found"
+IMAGE = (
+    "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref quay.io/x:latest: not found"
+)
 LOG_GROUP = (
     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
     "ResourceNotFoundException: The specified log group does not exist."
@@ -43,9 +46,7 @@ def test_three_throttles_are_waited_out_and_told_of(emulator: Emulator) -> None:
     assert "busy" in " ".join(frame.get("message", "") for frame in done.frames)
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"), [("error_500", "unavailable"), ("throttle", "throttled"), ("cut_before", "unavailable"), ("html", "unavailable")]
-)
+@pytest.mark.parametrize(("kind", "code"), [("error_500", "unavailable"), ("throttle", "throttled")])
 def test_a_run_task_that_never_succeeds_is_told_by_its_own_code_at_the_deadline(emulator: Emulator, kind: str, code: str) -> None:
     emulator.fault("RunTask", kind, count=None)
     done = start(emulator, timeout_ms=1500)
@@ -58,8 +59,7 @@ def test_a_run_task_that_never_succeeds_is_told_by_its_own_code_at_the_deadline(
 def test_a_hanging_run_task_is_broken_off_at_the_deadline_and_what_it_did_is_found_out(emulator: Emulator) -> None:
     emulator.fault("RunTask", "hang")
     done = start(emulator, timeout_ms=1000)
-    assert done.error["code"] == "deadline"
-    assert done.error["cleanup"] in ("needed", "done")
+    assert (done.error["code"], done.error["cleanup"]) == ("deadline", "done")
     assert emulator.alive() == []
 
 
@@ -194,7 +194,7 @@ def test_a_trouble_that_has_passed_is_not_the_reason_that_the_deadline_gives() -
         emulator.fault("RunTask", "capacity")
         emulator.fault("DescribeTasks", "throttle", count=1)
         with program.Child("start", emulator.env()) as child:
-            child.send(ask.start(timeout_ms=6000))
+            child.send(ask.start(timeout_ms=5000))
             child.wait_for_stage("provisioning")
             error = child.finish().error
         assert (error["code"], error["cleanup"]) == ("deadline", "done")

@@ -6,20 +6,15 @@ import time
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.emulator import SLOW, Emulator, wait_until
+from support.states import running
 
 State = dict[str, Any]
 
 SLOW_END = "provisioning=30,pending=50,stopping=600000"
 """A task that is on its way down for as long as a test runs."""
-
-
-def started(emulator: Emulator, user: str = "ada", **params: Any) -> program.Finished:
-    """A server that runs."""
-    done = program.run("start", ask.start(server=ask.server(user), **params), emulator.env())
-    assert done.exit_code == 0, (done.stdout, done.stderr)
-    return done
 
 
 def stop(emulator: Emulator, state: State | None, **params: Any) -> dict[str, Any]:
@@ -30,7 +25,7 @@ def stop(emulator: Emulator, state: State | None, **params: Any) -> dict[str, An
 
 def test_a_stop_by_state_stops_the_task_and_gives_the_reason() -> None:
     with Emulator(delays=SLOW_END) as emulator:
-        state = started(emulator).result["state"]
+        state = program.run("start", ask.start(), emulator.env()).result["state"]
         assert stop(emulator, state, reason="culled after an hour") == {"phase": "stopping", "cleanup": "done"}
         assert emulator.alive() == []
         assert emulator.bodies("StopTask")[0]["reason"] == "culled after an hour"
@@ -38,14 +33,14 @@ def test_a_stop_by_state_stops_the_task_and_gives_the_reason() -> None:
 
 def test_a_stop_by_key_stops_the_task_of_a_lost_state() -> None:
     with Emulator(delays=SLOW_END) as emulator:
-        started(emulator)
-        started(emulator, "grace")
+        running(emulator)
+        running(emulator, "grace")
         assert stop(emulator, None) == {"phase": "stopping", "cleanup": "done"}
         assert len(emulator.alive()) == 1
 
 
 def test_a_stop_may_be_repeated(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     for _ in range(3):
         assert stop(emulator, state)["cleanup"] == "done"
     emulator.wait_for_status("STOPPED")
@@ -53,7 +48,7 @@ def test_a_stop_may_be_repeated(emulator: Emulator) -> None:
 
 
 def test_what_is_gone_already_is_a_success(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.forget(emulator.tasks()[0])
     assert stop(emulator, state) == {"phase": "gone", "cleanup": "done"}
 
@@ -74,7 +69,7 @@ def test_a_lookup_by_key_that_is_denied_does_not_fail_a_stop_without_a_state(emu
 
 @pytest.mark.parametrize("state", [{"v": 99, "backend": "fargate", "data": {}}, "text", {}], ids=repr)
 def test_a_state_that_cannot_be_read_is_looked_up_by_key(emulator: Emulator, state: Any) -> None:
-    started(emulator)
+    running(emulator)
     assert stop(emulator, state)["cleanup"] == "done"
     assert emulator.alive() == []
 
@@ -90,30 +85,32 @@ def test_a_state_that_cannot_be_read_is_no_proof_that_nothing_is_left(emulator: 
 
 def test_with_wait_the_answer_comes_when_the_task_has_ended() -> None:
     with Emulator(delays="provisioning=30,pending=50,stopping=700,deprovisioning=300") as emulator:
-        state = started(emulator).result["state"]
+        state = running(emulator)
         assert stop(emulator, state, wait=True) == {"phase": "exited", "cleanup": "done"}
         assert emulator.tasks()[0]["status"] == "STOPPED"
 
 
 def test_with_wait_a_task_that_takes_longer_than_the_stop_is_still_accepted() -> None:
     with Emulator(delays=SLOW_END) as emulator:
-        state = started(emulator).result["state"]
+        state = running(emulator)
         done = program.run("stop", ask.stop(state, timeout_ms=2000, wait=True), emulator.env())
         assert done.result == {"phase": "stopping", "cleanup": "done"}
 
 
 @pytest.mark.parametrize("kind", ["error_500", "throttle", "cut_before", "reply_lost", "html", "truncated"])
 def test_a_stop_task_that_fails_twice_is_repeated(emulator: Emulator, kind: str) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", kind, count=2)
     assert stop(emulator, state)["cleanup"] == "done"
     assert emulator.calls("StopTask") == 3
     assert emulator.alive() == []
 
 
-@pytest.mark.parametrize(("kind", "code"), [("throttle", "throttled"), ("error_500", "unavailable"), ("access_denied", "permission_denied")])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("throttle", "throttled"), ("error_500", "unavailable"), ("access_denied", "permission_denied")]
+)
 def test_a_stop_that_is_never_accepted_is_an_error_and_its_clean_up_needed(emulator: Emulator, kind: str, code: str) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", kind, count=None)
     done = program.run("stop", ask.stop(state, timeout_ms=1000), emulator.env())
     assert (done.exit_code, done.error["cleanup"]) == (1, "needed")
@@ -150,7 +147,7 @@ def test_a_task_that_describe_tasks_does_not_know_yet_is_stopped_when_it_is_know
 
 
 def test_a_stop_leaves_what_was_created_after_it_was_received(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     state["data"].update(ref=None, url=None, attempt="attempt-of-yesterday", attempted_at_ms=0)
     assert stop(emulator, state)["cleanup"] == "done"
     assert emulator.alive() == [], "what was created before the stop goes, whatever its attempt"
@@ -158,7 +155,7 @@ def test_a_stop_leaves_what_was_created_after_it_was_received(emulator: Emulator
 
 @pytest.mark.parametrize("reason", ["x" * 5000, "a\nb\x00c\x1b[31m", "'; rm -rf / #", "日本語 😀" * 100, "", "$(id) `id` <b>"])
 def test_no_reason_breaks_a_stop(emulator: Emulator, reason: str) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     assert stop(emulator, state, reason=reason)["cleanup"] == "done"
     assert emulator.alive() == []
     sent = emulator.bodies("StopTask")[0]["reason"]
@@ -167,7 +164,7 @@ def test_no_reason_breaks_a_stop(emulator: Emulator, reason: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_does_not_break_off_a_stop(emulator: Emulator, number: signal.Signals) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "error_500", count=2)
     with program.Child("stop", emulator.env()) as child:
         child.send(ask.stop(state))
@@ -178,7 +175,7 @@ def test_a_signal_does_not_break_off_a_stop(emulator: Emulator, number: signal.S
 
 
 def test_the_end_of_stdin_does_not_break_off_a_stop_in_serve(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "error_500", count=2)
     with program.Serve(emulator.env()) as serve:
         number = serve.begin(ask.stop(state))
@@ -190,7 +187,7 @@ def test_the_end_of_stdin_does_not_break_off_a_stop_in_serve(emulator: Emulator)
 
 
 def test_a_second_stop_joins_the_first(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "slow", delay_ms=500)
     with program.Serve(emulator.env()) as serve:
         numbers = [serve.begin(ask.stop(state)) for _ in range(3)]
@@ -223,7 +220,7 @@ def test_a_stop_pre_empts_a_start_whose_run_task_has_not_answered_yet() -> None:
 
 
 def test_a_stop_also_pre_empts_a_start_that_waits_for_an_earlier_stop(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "slow", delay_ms=800)
     with program.Serve(emulator.env()) as serve:
         first = serve.begin(ask.stop(state))
@@ -237,7 +234,7 @@ def test_a_stop_also_pre_empts_a_start_that_waits_for_an_earlier_stop(emulator: 
 
 
 def test_a_start_that_comes_after_a_stop_waits_for_it_and_then_runs(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "slow", delay_ms=500)
     with program.Serve(emulator.env()) as serve:
         stopping = serve.begin(ask.stop(state))
@@ -262,7 +259,7 @@ def test_a_stop_of_another_server_waits_for_nobody() -> None:
 
 
 def test_a_cancel_of_a_stop_does_not_break_it_off(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     emulator.fault("StopTask", "slow", delay_ms=500)
     with program.Serve(emulator.env()) as serve:
         number = serve.begin(ask.stop(state))
@@ -273,7 +270,7 @@ def test_a_cancel_of_a_stop_does_not_break_it_off(emulator: Emulator) -> None:
 
 
 def test_after_a_stop_serve_does_not_count_the_server_as_seen(emulator: Emulator) -> None:
-    state = started(emulator).result["state"]
+    state = running(emulator)
     with program.Serve(emulator.env()) as serve:
         target = ask.target(state)
         assert serve.ask(ask.poll(target))["servers"][0]["phase"] == "running"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import ask, program
 from support.binaries import clean_environment
 from support.emulator import SLOW, Emulator

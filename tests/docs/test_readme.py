@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+
 from support import program, traits
 from support.emulator import Emulator
 

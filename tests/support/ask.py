@@ -8,7 +8,9 @@ Request = dict[str, Any]
 
 _attempts = itertools.count(1)
 
-NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-0123abcd"], "securityGroups": ["sg-0123abcd"], "assignPublicIp": "DISABLED"}}
+NETWORK = {
+    "awsvpcConfiguration": {"subnets": ["subnet-0123abcd"], "securityGroups": ["sg-0123abcd"], "assignPublicIp": "DISABLED"}
+}
 
 
 def attempt() -> str:

@@ -43,6 +43,7 @@ class Emulator:
         self.folder = tempfile.TemporaryDirectory(prefix="emulator-")
         self.request_log = Path(self.folder.name) / "requests.jsonl"
         self.check_model = check_model
+        self._client: Any = None
         command = [
             path(), "--until-stdin-closes", "--run", run, "--delays", delays, "--stop-timeout-ms", "500",
             "--data", str(Path(self.folder.name) / "data"), "--request-log", str(self.request_log), *arguments,
@@ -64,6 +65,8 @@ class Emulator:
         """Ends it and its tasks, and checks what it was asked."""
         assert self.process.stdin
         assert self.process.stdout
+        if self._client:
+            self._client.close()
         self.process.stdin.close()
         self.process.wait(30)
         self.process.stdout.close()
@@ -121,15 +124,7 @@ class Emulator:
 
     def run(self, count: int = 1, **arguments: object) -> list[str]:
         """Runs tasks as somebody else would, with boto3, and gives their ARNs."""
-        import boto3
-
-        client = boto3.client(
-            "ecs",
-            endpoint_url=self.url,
-            region_name="eu-west-1",
-            aws_access_key_id=KEY[0],
-            aws_secret_access_key=KEY[1],
-        )
+        client = self._client or self._boto3()
         usual = {"cluster": "notebooks", "taskDefinition": "notebook", "launchType": "FARGATE"}
         network = {"awsvpcConfiguration": {"subnets": ["subnet-0123abcd"]}}
         arns: list[str] = []
@@ -137,8 +132,19 @@ class Emulator:
             at_once = min(10, count - len(arns))
             answer = client.run_task(**{**usual, "networkConfiguration": network, "count": at_once, **arguments})
             arns += [task["taskArn"] for task in answer["tasks"]]
-        client.close()
         return arns
+
+    def _boto3(self) -> Any:
+        import boto3
+
+        self._client = boto3.client(
+            "ecs",
+            endpoint_url=self.url,
+            region_name="eu-west-1",
+            aws_access_key_id=KEY[0],
+            aws_secret_access_key=KEY[1],
+        )
+        return self._client
 
     def calls(self, action: str) -> int:
         """How often an action was called since the last reset."""

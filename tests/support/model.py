@@ -57,5 +57,3 @@ def check(requests: list[dict[str, Any]]) -> None:
         action, body = request["action"], request["body"]
         assert not (report := faults_of(action, body)), f"{action}: {report}"
         assert not (names := unknown_members(action, body)), names
-
-

@@ -34,7 +34,7 @@ class Parrot:
             def do_PUT(self) -> None:
                 self.do_POST()
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -6,6 +6,7 @@ use crate::error::Failure;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The fields of `config` (protocol, config and credentials).
 const FIELDS: &[&str] = &[
@@ -25,8 +26,11 @@ const FIELDS: &[&str] = &[
     "authority_host",
     "redirect_listen",
     "redirect_url",
+    "redirect_hosts",
 ];
 
+/// Where the redirect listens by default (protocol, config): fixed, so that it is the same after a restart.
+const REDIRECT_LISTEN: &str = "127.0.0.1:9001";
 /// Resource Manager: a resource has at most 50 tags ("Use tags to organize your Azure resources").
 const MAX_TAGS: usize = 50;
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub redirect_listen: Option<String>,
     /// How the proxy reaches it.
     pub redirect_url: Option<String>,
+    /// Domains beside the service's own to which people may be sent.
+    pub redirect_hosts: Option<Vec<String>>,
 }
 
 /// What a stop does to the instance.
@@ -99,6 +105,16 @@ impl Config {
             return Err(Failure::invalid_config("config.create_workspace", "is not built yet; create the workspace"));
         }
         Ok(config)
+    }
+
+    /// Where the redirect listens, and how the proxy reaches it.
+    pub fn redirect(&self) -> Result<(SocketAddr, String), Failure> {
+        let given = self.redirect_listen.as_deref().unwrap_or(REDIRECT_LISTEN);
+        let address: SocketAddr = given.parse().map_err(|_| {
+            Failure::invalid_config("config.redirect_listen", format!("{given:?} is no address and port, such as \"{REDIRECT_LISTEN}\""))
+        })?;
+        let url = self.redirect_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        Ok((address, url.trim_end_matches('/').to_owned()))
     }
 
     /// The workspace that the settings name, where they name one whole.

@@ -2,6 +2,7 @@
 
 use super::api::{Instance, Place, Service};
 use super::config::Config;
+use super::redirect::Way;
 use super::site::{CREATED, Workspace};
 use super::status::{self, OnStart};
 use crate::backend::{Created, Launch, Record, Settled, Site, Then, names, tags};
@@ -40,6 +41,7 @@ impl InstanceLaunch {
         config: Config,
         earlier: Option<Record>,
         service: Arc<Service>,
+        way: Option<Way>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
         let (place, vm_size) = config.needed_to_start()?;
@@ -53,7 +55,7 @@ impl InstanceLaunch {
         let record = same.unwrap_or_else(|| new_record(params, &place, &vm_size, key, now_ms));
         // What is wrong with the body is told before anything is asked.
         config.instance(&record, "location", &vm_size)?;
-        let workspace = Arc::new(Workspace::new(service.clone(), place.clone(), config.on_stop));
+        let workspace = Arc::new(Workspace::new(service.clone(), place.clone(), config.on_stop, way));
         Ok(Self {
             service,
             workspace,

@@ -7,6 +7,7 @@ mod api;
 mod check;
 mod config;
 mod lifecycle;
+mod redirect;
 mod site;
 mod status;
 
@@ -18,6 +19,7 @@ use crate::wire::reply::Check;
 use api::{Place, Service};
 use config::Config;
 use futures_util::future::BoxFuture;
+use redirect::{Redirects, Way};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,13 +31,14 @@ pub const NAME: &str = "azure_ml";
 pub struct AzureMl {
     surroundings: Surroundings,
     opened: Mutex<HashMap<String, Arc<Service>>>,
+    redirects: Redirects,
 }
 
 impl AzureMl {
     /// Asks nobody yet.
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, opened: Mutex::default() }
+        Self { surroundings, opened: Mutex::default(), redirects: Redirects::default() }
     }
 
     fn service(&self, config: &Config, settings: Settings<'_>) -> Result<Arc<Service>, Failure> {
@@ -47,7 +50,7 @@ impl AzureMl {
             return Ok(service.clone());
         }
         let credentials = AzureCredentials::read(settings.credentials)?;
-        let Surroundings { context, door, limiter } = self.surroundings.clone();
+        let Surroundings { context, door, limiter, .. } = self.surroundings.clone();
         let service = Arc::new(Service::new(ResourceManager {
             tokens: Tokens::open(&credentials, &clouds, &door)?,
             clouds,
@@ -59,6 +62,22 @@ impl AzureMl {
         }));
         opened.insert(scope, service.clone());
         Ok(service)
+    }
+
+    /// The way to the notebook: in serve mode the listener, which is bound by now; else none, and people go there themselves.
+    async fn way(&self, config: &Config) -> Result<Option<Way>, Failure> {
+        if !self.surroundings.serves {
+            return Ok(None);
+        }
+        let (address, url) = config.redirect()?;
+        self.redirects.listen(address).await?;
+        let management = config.management_endpoint.as_deref().unwrap_or_default();
+        Ok(Some(Way {
+            redirects: self.redirects.clone(),
+            url,
+            hosts: config.redirect_hosts.clone().unwrap_or_default(),
+            local: management.starts_with("http://"),
+        }))
     }
 
     fn place_of(config: &Config, record: Option<&Record>) -> Result<Option<Place>, Failure> {
@@ -86,7 +105,8 @@ impl Backend for AzureMl {
             let earlier = params.state.as_ref().map(|state| Record::read(state, NAME)).transpose()?;
             let service = self.service(&config, settings)?;
             let now_ms = self.surroundings.context.now_ms();
-            let launch = lifecycle::InstanceLaunch::prepare(params, config, earlier, service, now_ms)?;
+            let way = self.way(&config).await?;
+            let launch = lifecycle::InstanceLaunch::prepare(params, config, earlier, service, way, now_ms)?;
             Ok(Box::new(launch) as Box<dyn Launch>)
         })
     }
@@ -102,7 +122,7 @@ impl Backend for AzureMl {
                 return Ok(Vec::new());
             };
             let service = self.service(&config, settings)?;
-            let workspace: Arc<dyn Site> = Arc::new(site::Workspace::new(service, place, config.on_stop));
+            let workspace: Arc<dyn Site> = Arc::new(site::Workspace::new(service, place, config.on_stop, self.way(&config).await?));
             Ok(vec![workspace])
         })
     }

@@ -2,8 +2,9 @@
 
 use super::api::{Instance, Place, Service};
 use super::config::OnStop;
+use super::redirect::Way;
 use super::status::{self, OnStopFound};
-use crate::backend::{Found, Record, Sighting, Site, tags};
+use crate::backend::{Found, Record, Report, Sighting, Site, tags};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::retry::Pace;
@@ -26,22 +27,23 @@ pub struct Workspace {
     service: Arc<Service>,
     place: Place,
     on_stop: OnStop,
+    way: Option<Way>,
     id: String,
 }
 
 impl Workspace {
     /// The workspace at `place`.
-    pub fn new(service: Arc<Service>, place: Place, on_stop: OnStop) -> Self {
+    pub fn new(service: Arc<Service>, place: Place, on_stop: OnStop, way: Option<Way>) -> Self {
         let Place { subscription_id, resource_group, workspace } = &place;
         let id = format!("{} {subscription_id} {resource_group} {workspace}", service.scope());
-        Self { service, place, on_stop, id }
+        Self { service, place, on_stop, way, id }
     }
 
     /// One GET; only Azure's own "not found" is proof that it is missing.
     async fn look(&self, record: &Record, deadline: Instant) -> Sighting {
         let name = record.reference.as_deref().unwrap_or_default();
         match self.service.get(&self.place, name, deadline).await {
-            Ok(Some(instance)) => sighting(&instance, record),
+            Ok(Some(instance)) => self.sighting(&instance, record),
             Ok(None) => Sighting::Missing,
             Err(error) => Sighting::Unclear(error.into_failure()),
         }
@@ -61,7 +63,7 @@ impl Workspace {
             async move {
                 match listed {
                     // A list that tells no state, or whose Running tells no address yet, is completed by a GET.
-                    Some(instance) if tells_enough(instance) => sighting(instance, record),
+                    Some(instance) if tells_enough(instance) => self.sighting(instance, record),
                     _ => self.look(record, deadline).await,
                 }
             }
@@ -82,7 +84,7 @@ impl Workspace {
         {
             record.own.insert(name.to_owned(), value.as_str().into());
         }
-        let report = status::report(instance, &record);
+        let report = self.led(status::report(instance, &record), &record);
         record.url.clone_from(&report.url);
         let created_at_ms = instance.properties.created_on.as_deref().and_then(crate::cloud::azure::time::milliseconds);
         Found { record, created_at_ms, report }
@@ -104,6 +106,40 @@ impl Workspace {
             found.extend(whole.map(|instance| self.found(&instance)));
         }
         Ok(found)
+    }
+
+    fn sighting(&self, instance: &Instance, record: &Record) -> Sighting {
+        let report = status::report(instance, record);
+        if report.phase == Phase::Unknown {
+            let message = format!("compute instance {}: its state is {:?}", instance.name, status::state_of(instance));
+            return Sighting::Unclear(Failure::new(Code::Unavailable, message));
+        }
+        Sighting::Seen(self.led(report, record))
+    }
+
+    /// The report as the hub's proxy sees the server: at the listener, which leads to the instance.
+    fn led(&self, mut report: Report, record: &Record) -> Report {
+        let Some(way) = &self.way else {
+            return report;
+        };
+        match report.target_url.take() {
+            Some(target) if way.leads_to(&target) => {
+                way.redirects.publish(&record.service_prefix, &target);
+                report.url = Some(way.url.clone());
+                report.target_url = Some(target);
+            }
+            Some(target) => {
+                tracing::warn!(key = record.key, target, "the instance's address is not in a domain that people are sent to; see redirect_hosts");
+                report.phase = Phase::Pending;
+                report.url = None;
+            }
+            None => {
+                if report.phase == Phase::Exited {
+                    way.redirects.withdraw(&record.service_prefix);
+                }
+            }
+        }
+        report
     }
 
     async fn take_down(&self, record: &Record, deadline: Instant) -> Result<Phase, Failure> {
@@ -201,13 +237,4 @@ fn tells_enough(instance: &Instance) -> bool {
         Some("Running" | "JobRunning") => instance.lab_url().is_some(),
         Some(_) => true,
     }
-}
-
-fn sighting(instance: &Instance, record: &Record) -> Sighting {
-    let report = status::report(instance, record);
-    if report.phase == Phase::Unknown {
-        let message = format!("compute instance {}: its state is {:?}", instance.name, status::state_of(instance));
-        return Sighting::Unclear(Failure::new(Code::Unavailable, message));
-    }
-    Sighting::Seen(report)
 }

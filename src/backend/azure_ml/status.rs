@@ -101,8 +101,8 @@ pub fn state_of(instance: &Instance) -> Option<&str> {
 pub fn report(instance: &Instance, record: &Record) -> Report {
     let row = row_of(state_of(instance));
     let failed = row.phase == Phase::Exited && row.on_start == OnStart::Delete;
-    let url = (row.phase == Phase::Running).then(|| instance.lab_url()).flatten();
-    let phase = if row.phase == Phase::Running && url.is_none() { Phase::Pending } else { row.phase };
+    let target_url = (row.phase == Phase::Running).then(|| instance.lab_url()).flatten();
+    let phase = if row.phase == Phase::Running && target_url.is_none() { Phase::Pending } else { row.phase };
     let down = matches!(phase, Phase::Exited | Phase::Stopping);
     Report {
         phase,
@@ -110,7 +110,8 @@ pub fn report(instance: &Instance, record: &Record) -> Report {
         percent: row.percent,
         message: row.message,
         exit_code: row.exit_code,
-        url,
+        url: target_url.clone(),
+        target_url,
         reason: down.then(|| reason(instance, row)),
         ending: down.then(|| ending(instance, record, row)),
         cleanup: if failed { Cleanup::Needed } else { Cleanup::None },

@@ -15,8 +15,13 @@ use crate::wire::{Code, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+/// How long clean-up waits for a RunTask that was under way before it asks again; it has 5 s in all after a deadline
+/// (protocol, start), and RunTask answers within one as a rule.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
 type Answer = Result<RunTaskAnswer, CloudError>;
 
@@ -161,6 +166,7 @@ impl TaskLaunch {
     }
 
     async fn find_out(&mut self, deadline: Instant) -> Result<Settled, Failure> {
+        let mut patience = FIRST_PATIENCE;
         loop {
             if self.record.reference.is_some() {
                 return Ok(Settled::Created);
@@ -170,9 +176,14 @@ impl TaskLaunch {
             }
             // The same token again: ECS answers with the task that the lost call created. If that call never arrived, this
             // one creates it, and the caller removes it at once; a list would show a young task too late to be proof.
-            let answer = tokio::time::timeout_at(deadline, self.call(deadline))
-                .await
-                .unwrap_or_else(|_| Err(lost("no answer in time")));
+            let until = deadline.min(Instant::now() + patience);
+            let answer = tokio::time::timeout_at(until, self.call(deadline)).await;
+            let answer = answer.unwrap_or_else(|_| {
+                // The call that hangs is left behind: whatever it still does, it does under the same token.
+                self.under_way = None;
+                patience *= 2;
+                Err(lost("no answer in time"))
+            });
             match self.judge(answer) {
                 Created::Yes => return Ok(Settled::Created),
                 Created::No { failure, then } => match then {
@@ -294,7 +305,7 @@ fn lost(why: &str) -> CloudError {
 
 /// A pause between two tries to find out; the failure comes back where none fits before the deadline.
 async fn wait_a_little(deadline: Instant, failure: Failure) -> Result<(), Failure> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_millis(500);
     if Instant::now() + PAUSE >= deadline {
         return Err(failure);
     }

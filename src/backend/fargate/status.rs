@@ -188,6 +188,7 @@ pub fn report(task: &Task, record: &Record) -> Report {
         message,
         exit_code: (phase == Phase::Exited).then(|| exit_code(task, record)),
         url,
+        target_url: None,
         reason: down.then(|| reason(task)).flatten(),
         ending: down.then(|| ending(task, record)),
         look_again: Duration::from_millis(look_again_ms),
