@@ -39,12 +39,12 @@ pub fn routes() -> Router<Arc<Emulator>> {
 }
 
 /// A body as JSON whatever its content type, so that curl needs no header; an empty one is `{}`.
-fn parse<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, BadBody> {
+pub fn parse<T: for<'a> Deserialize<'a>>(body: &str) -> Result<T, BadBody> {
     let body = if body.trim().is_empty() { "{}" } else { body };
     serde_json::from_str(body).map_err(BadBody)
 }
 
-struct BadBody(serde_json::Error);
+pub struct BadBody(serde_json::Error);
 
 impl IntoResponse for BadBody {
     fn into_response(self) -> Response {
@@ -52,7 +52,7 @@ impl IntoResponse for BadBody {
     }
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
+pub fn refuse(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 

@@ -22,7 +22,7 @@ use crate::world::Emulator;
 use crate::{ecs, sts};
 
 /// More than ECS takes; a longer body ends the connection.
-const BODY_LIMIT: usize = 4 * 1024 * 1024;
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
 
 const FLUSH: Duration = Duration::from_millis(20);
@@ -285,7 +285,7 @@ fn after(
 }
 
 /// A body that ends in the middle. The pause lets its first half go out before the connection ends.
-fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+pub fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     let end = async {
         sleep(FLUSH).await;
         Err(std::io::Error::other("truncated by a fault"))
@@ -325,6 +325,7 @@ fn record(emulator: &Emulator, incoming: &Incoming, status: u16, code: Option<&s
         at_ms: *at_ms,
         service: api.name(),
         action,
+        path: None,
         body,
         status,
         code,
@@ -350,7 +351,7 @@ fn log(emulator: &Emulator, incoming: &Incoming, reply: Reply) -> Response {
     (reply.status, headers, reply.body).into_response()
 }
 
-fn cut() -> Response {
+pub fn cut() -> Response {
     let mut response = StatusCode::OK.into_response();
     response.extensions_mut().insert(Cut);
     response

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::azure::options::AzureOptions;
 use crate::lifecycle::Delays;
 use crate::policy::Policy;
 
 /// A local ECS, STS and credentials endpoint, for tests, demos and benches.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(version, name = "cloudspawner-emulator")]
 pub struct Cli {
     /// Where to listen; loopback addresses alone are taken.
@@ -74,6 +75,8 @@ pub struct Cli {
     /// End, with all tasks, when standard input closes.
     #[arg(long)]
     pub until_stdin_closes: bool,
+    #[command(flatten)]
+    pub azure: AzureOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -103,7 +106,7 @@ pub struct RoleSpec {
     pub policy: Policy,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
+pub fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| format!("{text} is not ADDRESS:PORT"))?;

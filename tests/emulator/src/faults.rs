@@ -3,6 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A cloud's own kinds of fault.
+pub trait Strikes: Copy {
+    /// Whether it only delays a call, so that another fault may strike the same one.
+    fn only_delays(self) -> bool;
+    fn concerns(self, action: &str) -> bool;
+}
+
+/// What can befall ECS and STS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -35,24 +43,29 @@ pub enum Kind {
     Html,
 }
 
-impl Kind {
-    /// Those that make sense for `RunTask` alone.
-    fn only_run_task(self) -> bool {
-        matches!(
-            self,
-            Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress
-        )
+impl Strikes for Kind {
+    fn only_delays(self) -> bool {
+        self == Self::Slow
+    }
+
+    /// Some make sense for `RunTask` alone.
+    fn concerns(self, action: &str) -> bool {
+        action == "RunTask"
+            || !matches!(
+                self,
+                Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress
+            )
     }
 }
 
 /// As posted to `/_emulator/faults`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// An action of ECS or STS, or `*`.
-    #[serde(default = "any")]
+pub struct Fault<K = Kind> {
+    /// An action of ECS or STS, or an operation of Azure, or `*`.
+    #[serde(default = "any", alias = "operation")]
     pub action: String,
-    pub kind: Kind,
+    pub kind: K,
     /// How many calls it hits; null for all.
     #[serde(default = "once")]
     pub count: Option<u64>,
@@ -70,6 +83,9 @@ pub struct Fault {
     pub stopped_reason: Option<String>,
     pub container_reason: Option<String>,
     pub exit_code: Option<i32>,
+    /// For Azure's `create_failed` and its like: the error that the service tells.
+    pub code: Option<String>,
+    pub message: Option<String>,
 }
 
 fn any() -> String {
@@ -84,14 +100,23 @@ fn once() -> Option<u64> {
     Some(1)
 }
 
-#[derive(Debug, Default)]
-pub struct Faults {
+#[derive(Debug)]
+pub struct Faults<K = Kind> {
     last_id: u64,
-    list: Vec<(u64, Fault)>,
+    list: Vec<(u64, Fault<K>)>,
 }
 
-impl Faults {
-    pub fn add(&mut self, fault: Fault) -> u64 {
+impl<K> Default for Faults<K> {
+    fn default() -> Self {
+        Self {
+            last_id: 0,
+            list: Vec::new(),
+        }
+    }
+}
+
+impl<K: Strikes> Faults<K> {
+    pub fn add(&mut self, fault: Fault<K>) -> u64 {
         self.last_id += 1;
         self.list.push((self.last_id, fault));
         self.last_id
@@ -101,22 +126,22 @@ impl Faults {
         self.list.clear();
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &(u64, Fault)> {
+    pub fn iter(&self) -> impl Iterator<Item = &(u64, Fault<K>)> {
         self.list.iter()
     }
 
-    /// What strikes this call: any number of `slow`, and at most one other fault.
-    pub fn strike(&mut self, action: &str, body: &str) -> Vec<Fault> {
-        let mut struck: Vec<Fault> = Vec::new();
+    /// What strikes this call: any number that only delay it, and at most one other fault.
+    pub fn strike(&mut self, action: &str, body: &str) -> Vec<Fault<K>> {
+        let mut struck: Vec<Fault<K>> = Vec::new();
         let mut decided = false;
         for (_, fault) in &mut self.list {
             let concerned = (fault.action == "*" || fault.action == action)
-                && (action == "RunTask" || !fault.kind.only_run_task())
+                && fault.kind.concerns(action)
                 && fault
                     .body_contains
                     .as_ref()
                     .is_none_or(|text| body.contains(text.as_str()));
-            if !concerned || (fault.kind != Kind::Slow && decided) {
+            if !concerned || (!fault.kind.only_delays() && decided) {
                 continue;
             }
             if fault.skip > 0 {
@@ -129,7 +154,7 @@ impl Faults {
                 }
                 *count -= 1;
             }
-            decided |= fault.kind != Kind::Slow;
+            decided |= !fault.kind.only_delays();
             struck.push(fault.clone());
         }
         self.list.retain(|(_, fault)| fault.count != Some(0));
@@ -147,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_fault_skips_then_strikes_then_is_spent() {
-        let mut faults = Faults::default();
+        let mut faults: Faults = Faults::default();
         faults.add(fault(
             r#"{"action":"RunTask","kind":"error_500","skip":1,"count":2}"#,
         ));
@@ -158,7 +183,7 @@ mod tests {
 
     #[test]
     fn slow_comes_with_another_and_run_task_faults_leave_other_calls_alone() {
-        let mut faults = Faults::default();
+        let mut faults: Faults = Faults::default();
         faults.add(fault(r#"{"kind":"slow","delay_ms":5,"count":null}"#));
         faults.add(fault(r#"{"kind":"capacity","count":null}"#));
         let kinds = |struck: Vec<Fault>| struck.iter().map(|fault| fault.kind).collect::<Vec<_>>();

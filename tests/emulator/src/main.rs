@@ -1,8 +1,9 @@
-//! A local ECS, STS and credentials endpoint for cloudspawner's demo, tests and benches. README.md says what it does and on
+//! A local ECS, STS and credentials endpoint, and a local Azure, for cloudspawner's demo, tests and benches. README.md says what it does and on
 //! what each behaviour rests. It is a test tool: it listens on loopback alone, and runs the commands it is given.
 
 mod admin;
 mod api_error;
+mod azure;
 mod call;
 mod calls;
 mod cli;
@@ -32,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::azure::Azure;
 use crate::cli::Cli;
 use crate::world::Emulator;
 
@@ -61,12 +63,18 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
     let listener = TcpListener::bind(cli.listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let until_stdin_closes = cli.until_stdin_closes;
+    let options = cli.clone();
     let emulator = Arc::new(Emulator::new(cli)?);
+    let azure = if options.azure.azure {
+        Some(second_listener(&options, &emulator).await?)
+    } else {
+        None
+    };
     let cluster = emulator
         .clusters
         .first()
         .map(|name| emulator.cluster_arn(name));
-    let ready = json!({
+    let mut ready = json!({
         "url": url,
         "region": emulator.region,
         "account": emulator.account,
@@ -74,12 +82,24 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
         "credentials_url": format!("{url}/credentials"),
         "data": emulator.data,
     });
+    if let Some((_, azure)) = &azure {
+        ready["azure"] = azure.ready();
+    }
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     writeln!(std::io::stdout(), "{ready}")?;
     std::io::stdout().flush()?;
+    let azure_serves = async {
+        match &azure {
+            Some((listener, azure)) => {
+                server::serve(listener, azure::routes(Arc::clone(azure))).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        () = server::serve(listener, Arc::clone(&emulator)) => {}
+        () = server::serve(&listener, server::aws(Arc::clone(&emulator))) => {}
+        () = azure_serves => {}
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
         () = stdin_closed(until_stdin_closes) => {}
@@ -88,8 +108,22 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
         let mut world = emulator.world();
         (world.tasks.clear(), world.settings.stop_timeout_ms)
     };
-    run::process::end_all(tasks, Duration::from_millis(patience_ms)).await;
+    let patience = Duration::from_millis(patience_ms);
+    run::process::end_all(tasks, patience).await;
+    if let Some((_, azure)) = &azure {
+        azure.reset(patience).await;
+    }
     Ok(())
+}
+
+async fn second_listener(
+    cli: &Cli,
+    emulator: &Emulator,
+) -> std::io::Result<(TcpListener, Arc<Azure>)> {
+    let listener = TcpListener::bind(cli.azure.azure_listen).await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let azure = Azure::new(cli, base, emulator.data.clone(), emulator.clock)?;
+    Ok((listener, Arc::new(azure)))
 }
 
 /// Completes when standard input closes, or never. A thread of its own, because a read of it cannot be cancelled.

@@ -135,7 +135,7 @@ impl Statement {
 }
 
 /// Whether `text` fits `pattern`, in which `*` is any run of characters and `?` any one.
-fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

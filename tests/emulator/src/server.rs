@@ -19,15 +19,19 @@ use crate::call::{self, Cut};
 use crate::world::Emulator;
 use crate::{admin, credentials};
 
-/// Serves until the task is dropped.
-pub async fn serve(listener: TcpListener, emulator: Arc<Emulator>) {
-    let router = Router::new()
+/// What the first listener answers.
+pub fn aws(emulator: Arc<Emulator>) -> Router {
+    Router::new()
         .route("/", post(call::call))
         .route("/credentials", get(credentials::container))
         .route("/latest/api/token", put(credentials::imds_token))
         .route("/latest/{*path}", get(credentials::imds))
         .merge(admin::routes())
-        .with_state(emulator);
+        .with_state(emulator)
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: &TcpListener, router: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

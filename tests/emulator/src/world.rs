@@ -62,7 +62,8 @@ impl Settings {
     }
 }
 
-fn merge(into: &mut Value, change: &Value) {
+/// The members of `change` in place of those of `into`.
+pub fn merge(into: &mut Value, change: &Value) {
     match (into, change) {
         (Value::Object(into), Value::Object(change)) => {
             for (name, value) in change {
@@ -124,13 +125,7 @@ impl Emulator {
         let data = cli.data.unwrap_or_else(own_directory);
         // Made when the first task needs it: a simulated world leaves nothing behind.
         let data = std::path::absolute(data)?;
-        let append = |path| {
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-        };
-        let calls = Calls::new(cli.request_log.map(append).transpose()?);
+        let calls = Calls::open(cli.request_log.as_deref())?;
         let (tasks, faults, buckets) = (Tasks::default(), Faults::default(), Buckets::default());
         Ok(Self {
             region: cli.region,

@@ -43,11 +43,7 @@ impl Command {
         words.extend(command.unwrap_or_default());
         let mut words = words.into_iter();
 
-        let mut environment: BTreeMap<_, _> = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-            .collect();
-        environment.insert("HOME".to_owned(), home.display().to_string());
+        let mut environment = basic_environment(home);
         for variable in [definition, own]
             .into_iter()
             .flat_map(|container| container["environment"].as_array().into_iter().flatten())
@@ -80,6 +76,16 @@ impl Command {
             .map(|folder| folder.join(&self.program))
             .find(|file| is_executable(file))
     }
+}
+
+/// What every process sees: of the emulator's own environment hardly anything, and its home.
+pub fn basic_environment(home: &Path) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<_, _> = INHERITED
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    environment.insert("HOME".to_owned(), home.display().to_string());
+    environment
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -70,18 +70,25 @@ fn begin(emulator: &Arc<Emulator>, id: &str, stop: &Arc<Notify>) -> Option<Child
 
 fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
     let folder = data.join("tasks").join(&task.id);
+    let command = Command::of(task, &folder.join("home"));
+    launch(&folder, &command).map_err(|reason| {
+        format!("CannotStartContainerError: ResourceInitializationError: {reason}")
+    })
+}
+
+/// Starts a program with its home and its log in this folder, as the leader of a process group that ends with the emulator.
+///
+/// # Errors
+/// A sentence with the reason.
+pub fn launch(folder: &Path, command: &Command) -> Result<(Child, i32), String> {
     let home = folder.join("home");
-    let failed = |what: &str, error: std::io::Error| {
-        format!("CannotStartContainerError: ResourceInitializationError: {what}: {error}")
-    };
+    let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
     std::fs::create_dir_all(&home).map_err(|error| failed("home", error))?;
     let log = std::fs::File::create(folder.join("log")).map_err(|error| failed("log", error))?;
     let log_too = log.try_clone().map_err(|error| failed("log", error))?;
-    let command = Command::of(task, &home);
     let program = command.resolve().ok_or_else(|| {
         format!(
-            "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: exec: \
-             \"{}\": executable file not found in $PATH: unknown",
+            "failed to create new container runtime task: exec: \"{}\": executable file not found in $PATH: unknown",
             command.program
         )
     })?;
@@ -102,7 +109,7 @@ fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
     let pid = child
         .id()
         .and_then(|id| i32::try_from(id).ok())
-        .ok_or("CannotStartContainerError: it ended at once")?;
+        .ok_or("it ended at once")?;
     Ok((child, pid))
 }
 
@@ -171,7 +178,7 @@ fn finish(emulator: &Emulator, id: &str, exited: Option<ExitStatus>) {
     }
 }
 
-fn signal(group: i32, signal: Signal) {
+pub fn signal(group: i32, signal: Signal) {
     // Gone already is what was wanted.
     if let Some(group) = Pid::from_raw(group) {
         let _ = kill_process_group(group, signal);
