@@ -60,7 +60,7 @@ def every_request(state: object) -> list[dict[str, Any]]:
         ask.poll(ask.target(state), ask.target(None, user="grace"), timeout_ms=700),
         ask.stop(state, timeout_ms=700),
         ask.gc(timeout_ms=700),
-        ask.check(),
+        {**ask.check(), "timeout_ms": 700},
     ]
 
 

@@ -165,7 +165,7 @@ impl Call<'_> {
     }
 
     /// `{"value": […], "nextLink"}`: a page that ends with the item named `last`, where more come after it.
-    pub fn page(&self, items: Vec<Value>, last: Option<&str>) -> Reply {
+    pub fn page(&self, items: &[Value], last: Option<&str>) -> Reply {
         let mut body = json!({ "value": items });
         if let Some(last) = last {
             let mut query = form_urlencoded::Serializer::new(String::new());

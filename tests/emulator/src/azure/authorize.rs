@@ -96,16 +96,14 @@ fn redirect(azure: &Azure, incoming: &Incoming, asked: &Pairs, name: &str) -> Re
 }
 
 fn form(asked: &Pairs) -> String {
-    let hidden: String = asked
-        .iter()
-        .map(|(name, value)| {
-            format!(
-                "<input type=\"hidden\" name=\"{}\" value=\"{}\">",
-                escape(name),
-                escape(value)
-            )
-        })
-        .collect();
+    let mut hidden = String::new();
+    for (name, value) in asked {
+        hidden += "<input type=\"hidden\" name=\"";
+        hidden += &escape(name);
+        hidden += "\" value=\"";
+        hidden += &escape(value);
+        hidden += "\">";
+    }
     format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sign in (emulated Entra ID)</title></head><body>\
          <h1>Sign in</h1><p>This is a local emulator of Entra ID: any name will do, and nothing is secret.</p>\

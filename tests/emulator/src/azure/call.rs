@@ -15,7 +15,7 @@ use super::error::{ArmError, EntraError};
 use super::faults::{Fault, Kind};
 use super::path::{self, Route};
 use super::tokens::{Principal, random_guid};
-use super::{Azure, arm, authorize, entra, grants, managed_identity};
+use super::{Azure, arm, authorize, client, entra, grants, managed_identity};
 use crate::call::{BODY_LIMIT, broken, cut};
 use crate::calls::{Entry, HttpPath};
 
@@ -252,21 +252,17 @@ fn instead(
             });
         }
         Kind::AccessDenied => {
-            return match (&incoming.route, principal) {
-                (Route::Arm(path), Some(principal)) => {
-                    Some(arm::denied(incoming, path, principal).into())
-                }
-                _ => {
-                    let app = field(&incoming.form(), "client_id").to_owned();
-                    Some(refused_by_entra(incoming, &grants::wrong_secret(&app)))
-                }
-            };
+            if let (Route::Arm(path), Some(principal)) = (&incoming.route, principal) {
+                return Some(arm::denied(incoming, path, principal).into());
+            }
+            let app = field(&incoming.form(), "client_id").to_owned();
+            return Some(refused_by_entra(incoming, &client::wrong_secret(&app)));
         }
         Kind::ExpiredToken => {
             return Some(if arm {
                 arm::expired(azure, incoming, incoming.at_ms).into()
             } else {
-                refused_by_entra(incoming, &grants::expired(&incoming.form(), incoming.at_ms))
+                refused_by_entra(incoming, &client::expired(&incoming.form(), incoming.at_ms))
             });
         }
         _ => return None,

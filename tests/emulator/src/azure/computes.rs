@@ -56,7 +56,7 @@ pub fn list(call: Call<'_>, workspace: &str) -> Result<Reply, ArmError> {
         .peekable();
     let page: Vec<&Instance> = left.by_ref().take(settings.page_size).collect();
     let last = page.last().filter(|_| left.peek().is_some());
-    let items = page
+    let items: Vec<_> = page
         .iter()
         .map(|instance| {
             view::whole(
@@ -68,7 +68,7 @@ pub fn list(call: Call<'_>, workspace: &str) -> Result<Reply, ArmError> {
             )
         })
         .collect();
-    Ok(call.page(items, last.map(|instance| instance.name.as_str())))
+    Ok(call.page(&items, last.map(|instance| instance.name.as_str())))
 }
 
 /// What a start, stop, restart or delete does.

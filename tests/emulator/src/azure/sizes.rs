@@ -71,7 +71,22 @@ pub fn table(names: &[String]) -> Vec<Size> {
         .collect()
 }
 
-pub fn list(call: Call<'_>, _location: &str) -> Result<Reply, ArmError> {
+/// Regions without a workspace are none, for this cloud.
+fn check_region(call: Call<'_>, location: &str) -> Result<(), ArmError> {
+    if call.azure.world().workspaces.are_in(location) {
+        return Ok(());
+    }
+    Err(ArmError::bad_request(
+        "NoRegisteredProviderFound",
+        format!(
+            "No registered resource provider found for location '{location}' and API version '{}'.",
+            call.version
+        ),
+    ))
+}
+
+pub fn list(call: Call<'_>, location: &str) -> Result<Reply, ArmError> {
+    check_region(call, location)?;
     let sizes: Vec<Value> = call.azure.sizes.iter().map(row).collect();
     Ok(Reply::json(StatusCode::OK, &json!({ "value": sizes })))
 }
@@ -118,6 +133,7 @@ fn used(call: Call<'_>, location: &str) -> BTreeMap<String, u32> {
 }
 
 pub fn usages(call: Call<'_>, location: &str) -> Result<Reply, ArmError> {
+    check_region(call, location)?;
     let limit = call.azure.world().settings.family_cores;
     let row = |(family, cores): (String, u32)| {
         json!({
@@ -134,6 +150,7 @@ pub fn usages(call: Call<'_>, location: &str) -> Result<Reply, ArmError> {
 }
 
 pub fn quotas(call: Call<'_>, location: &str) -> Result<Reply, ArmError> {
+    check_region(call, location)?;
     let limit = call.azure.world().settings.family_cores;
     let row = |family: &String| {
         json!({

@@ -241,6 +241,7 @@ pub fn change(
 
 #[cfg(test)]
 mod tests {
+    use super::State::{Creating, Running, Stopped, Stopping, UserSettingUp};
     use super::{Change, Creation, Delays, State, Timeline, change, creation};
 
     #[test]
@@ -251,7 +252,6 @@ mod tests {
             .iter()
             .map(|at_ms| line.state(*at_ms))
             .collect();
-        use State::{Creating, Running, Stopped, Stopping, UserSettingUp};
         assert_eq!(
             states,
             [Creating, Creating, UserSettingUp, Running, Running]

@@ -52,6 +52,13 @@ impl Workspaces {
         Self { by_name }
     }
 
+    /// Whether any is in this region.
+    pub fn are_in(&self, location: &str) -> bool {
+        self.by_name
+            .values()
+            .any(|workspace| workspace.location.eq_ignore_ascii_case(location))
+    }
+
     /// # Errors
     /// Resource Manager's 404.
     pub fn find(&self, name: &str, group: &str) -> Result<&Workspace, ArmError> {
@@ -164,11 +171,11 @@ pub fn list(call: Call<'_>) -> Result<Reply, ArmError> {
         .peekable();
     let page: Vec<&Workspace> = left.by_ref().take(world.settings.page_size).collect();
     let last = page.last().filter(|_| left.peek().is_some());
-    let items = page
+    let items: Vec<_> = page
         .iter()
         .map(|workspace| shown(call.azure, workspace, call.now_ms))
         .collect();
-    Ok(call.page(items, last.map(|workspace| workspace.name.as_str())))
+    Ok(call.page(&items, last.map(|workspace| workspace.name.as_str())))
 }
 
 /// Swagger, `Workspaces_CreateOrUpdate`: 200 for one that was there, 202 for a new one.
