@@ -52,7 +52,9 @@ mod tests {
             let value = value(hub);
             assert!(value.len() <= 256);
             assert!(
-                value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
+                value
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
                 "{value}"
             );
         }

@@ -59,7 +59,9 @@ impl Ops {
     #[must_use]
     pub fn stop_timeout(&self, backend: &str) -> Duration {
         let minutes = Duration::from_mins(2);
-        self.registry.get(backend).map_or(minutes, |backend| backend.stop_timeout())
+        self.registry
+            .get(backend)
+            .map_or(minutes, |backend| backend.stop_timeout())
     }
 
     /// Whether a server of this record that is not listed may still appear.

@@ -1,8 +1,8 @@
 //! Many requests at once, matched by id, until stdin ends.
 
+use super::Service;
 use super::framing::{Lines, write_frames};
 use super::reading::{self, Incoming, Message, Rejected};
-use super::Service;
 use crate::error::Failure;
 use crate::ops::{Acks, Link, Output};
 use crate::wire::reply::CancelResult;

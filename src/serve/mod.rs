@@ -76,7 +76,9 @@ impl Service {
             Request::Gc(_) => Duration::from_mins(5),
             Request::Check(_) | Request::Cancel(_) => Duration::from_secs(30),
         };
-        timeout_ms.map_or(default, Duration::from_millis).min(LONGEST)
+        timeout_ms
+            .map_or(default, Duration::from_millis)
+            .min(LONGEST)
     }
 }
 

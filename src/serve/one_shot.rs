@@ -1,8 +1,8 @@
 //! One request a process: for people and CI.
 
+use super::Service;
 use super::framing::{Line, Lines, write_frames};
 use super::reading::{self, Message, Rejected};
-use super::Service;
 use crate::error::Failure;
 use crate::ops::{Acks, Link, Output};
 use crate::wire::{Code, Frame};

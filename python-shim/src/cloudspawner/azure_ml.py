@@ -110,7 +110,8 @@ class AMLSpawner(CloudSpawner):
         help="""
         Where the program listens for people on their way to their instances.
 
-        Loopback by default, where the hub's proxy runs on the same machine; fixed, so that it is the same after a restart.
+        Loopback by default, where the hub's proxy runs on the same machine, too; fixed, so that it is the same after
+        a restart.
         """,
     ).tag(config=True)
     redirect_url = Unicode(

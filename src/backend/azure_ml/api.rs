@@ -76,14 +76,13 @@ pub struct Application {
     pub endpoint_uri: Option<String>,
 }
 
-/// What was last done to it, and who did it.
+/// Who last did something to it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are Azure's own")]
 pub struct LastOperation {
-    pub operation_name: Option<String>,
-    pub operation_status: Option<String>,
-    pub operation_trigger: Option<String>,
+    #[serde(rename = "operationTrigger")]
+    pub trigger: Option<String>,
 }
 
 /// One of Azure's errors; it stands in an envelope or by itself.
@@ -104,7 +103,10 @@ impl Place {
     pub fn of(record: &Record) -> Result<Self, Failure> {
         let text = |name: &str| {
             record.text(name).map(str::to_owned).ok_or_else(|| {
-                Failure::new(Code::StateUnreadable, format!("the stored state has no good data.{name}"))
+                Failure::new(
+                    Code::StateUnreadable,
+                    format!("the stored state has no good data.{name}"),
+                )
             })
         };
         Ok(Self {
@@ -157,16 +159,36 @@ impl Service {
     }
 
     /// The region of the workspace.
-    pub async fn location(&self, place: &Place, deadline: Instant) -> Result<Option<String>, CloudError> {
+    pub async fn location(
+        &self,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Option<String>, CloudError> {
         let path = place.path();
-        let answer = self.arm.call(&get(&path, "arm:GET workspace"), deadline).await?;
-        Ok(answer.body.get("location").and_then(Value::as_str).map(str::to_owned))
+        let answer = self
+            .arm
+            .call(&get(&path, "arm:GET workspace"), deadline)
+            .await?;
+        Ok(answer
+            .body
+            .get("location")
+            .and_then(Value::as_str)
+            .map(str::to_owned))
     }
 
     /// An instance; none where Azure says that it is not there.
-    pub async fn get(&self, place: &Place, name: &str, deadline: Instant) -> Result<Option<Instance>, CloudError> {
+    pub async fn get(
+        &self,
+        place: &Place,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Instance>, CloudError> {
         let path = place.compute(name);
-        match self.arm.call(&get(&path, "arm:GET compute"), deadline).await {
+        match self
+            .arm
+            .call(&get(&path, "arm:GET compute"), deadline)
+            .await
+        {
             Ok(answer) => read("arm:GET compute", answer.body).map(Some),
             Err(error) if error.code() == Code::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -174,7 +196,11 @@ impl Service {
     }
 
     /// Every compute instance of the workspace.
-    pub async fn list(&self, place: &Place, deadline: Instant) -> Result<Vec<Instance>, CloudError> {
+    pub async fn list(
+        &self,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Vec<Instance>, CloudError> {
         const OPERATION: &str = "arm:LIST computes";
         let path = format!("{}/computes", place.path());
         let items = self.arm.list(&path, OPERATION, deadline).await?;
@@ -189,26 +215,59 @@ impl Service {
     }
 
     /// Creates an instance, once: PUT overwrites what is there, so GET comes first.
-    pub async fn put(&self, place: &Place, name: &str, body: &Value, deadline: Instant) -> Result<(), CloudError> {
+    pub async fn put(
+        &self,
+        place: &Place,
+        name: &str,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
         let path = place.compute(name);
-        let call = Call { method: Method::PUT, path: &path, query: &[], body: Some(body), operation: "arm:PUT compute" };
+        let call = Call {
+            method: Method::PUT,
+            path: &path,
+            query: &[],
+            body: Some(body),
+            operation: "arm:PUT compute",
+        };
         self.arm.call_once(&call, deadline).await.map(drop)
     }
 
     /// Starts a stopped instance; may be repeated.
-    pub async fn start(&self, place: &Place, name: &str, deadline: Instant) -> Result<(), CloudError> {
+    pub async fn start(
+        &self,
+        place: &Place,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
         let path = format!("{}/start", place.compute(name));
-        self.arm.call_once(&post(&path, "arm:POST start"), deadline).await.map(drop)
+        self.arm
+            .call_once(&post(&path, "arm:POST start"), deadline)
+            .await
+            .map(drop)
     }
 
     /// Stops an instance; may be repeated.
-    pub async fn stop(&self, place: &Place, name: &str, deadline: Instant) -> Result<(), CloudError> {
+    pub async fn stop(
+        &self,
+        place: &Place,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
         let path = format!("{}/stop", place.compute(name));
-        self.arm.call(&post(&path, "arm:POST stop"), deadline).await.map(drop)
+        self.arm
+            .call(&post(&path, "arm:POST stop"), deadline)
+            .await
+            .map(drop)
     }
 
     /// Deletes an instance and its machine; may be repeated.
-    pub async fn delete(&self, place: &Place, name: &str, deadline: Instant) -> Result<(), CloudError> {
+    pub async fn delete(
+        &self,
+        place: &Place,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
         let path = place.compute(name);
         let call = Call {
             method: Method::DELETE,
@@ -240,36 +299,70 @@ impl Instance {
         let applications = self.properties.properties.as_ref()?.applications.as_ref()?;
         let named = |word: &str| {
             applications.iter().find(|a| {
-                let name = a.display_name.as_deref().unwrap_or_default().to_ascii_lowercase();
+                let name = a
+                    .display_name
+                    .as_deref()
+                    .unwrap_or_default()
+                    .to_ascii_lowercase();
                 name.contains("jupyter") && name.contains(word)
             })
         };
         let url = named("lab").or_else(|| named(""))?.endpoint_uri.clone()?;
         let uri = url.parse::<http::Uri>().ok()?;
-        let loopback = uri.host()?.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let loopback = uri
+            .host()?
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
         (uri.scheme_str() == Some("https") || loopback).then_some(url)
     }
 
     /// What Azure says went wrong, with the code of the first.
     pub fn problems(&self) -> (Option<String>, Vec<String>) {
-        let inner = self.properties.properties.as_ref().and_then(|p| p.errors.as_ref());
-        let all = self.properties.provisioning_errors.iter().chain(inner).flatten();
+        let inner = self
+            .properties
+            .properties
+            .as_ref()
+            .and_then(|p| p.errors.as_ref());
+        let all = self
+            .properties
+            .provisioning_errors
+            .iter()
+            .chain(inner)
+            .flatten();
         let flat: Vec<&Problem> = all.map(|p| p.error.as_deref().unwrap_or(p)).collect();
         let code = flat.iter().find_map(|p| p.code.clone());
         let words = flat
             .iter()
-            .map(|p| [p.code.as_deref(), p.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": "))
+            .map(|p| {
+                [p.code.as_deref(), p.message.as_deref()]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(": ")
+            })
             .collect();
         (code, words)
     }
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call { method: Method::GET, path, query: &[], body: None, operation }
+    Call {
+        method: Method::GET,
+        path,
+        query: &[],
+        body: None,
+        operation,
+    }
 }
 
 fn post<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call { method: Method::POST, path, query: &[], body: None, operation }
+    Call {
+        method: Method::POST,
+        path,
+        query: &[],
+        body: None,
+        operation,
+    }
 }
 
 fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {

@@ -16,18 +16,34 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> Vec<Check> {
     let config = match Config::read(settings.config) {
         Ok(config) => config,
-        Err(failure) => return vec![Check::bad("config", &failure, "Mend the field that is named.")],
+        Err(failure) => {
+            return vec![Check::bad(
+                "config",
+                &failure,
+                "Mend the field that is named.",
+            )];
+        }
     };
-    let mut checks = vec![Check::good("config", "every field is known and has the right type")];
+    let mut checks = vec![Check::good(
+        "config",
+        "every field is known and has the right type",
+    )];
     match AzureCredentials::read(settings.credentials) {
         Ok(_) => checks.push(Check::good("credentials", "well formed")),
         Err(failure) => {
-            checks.push(Check::bad("credentials", &failure, "Mend the field that is named."));
+            checks.push(Check::bad(
+                "credentials",
+                &failure,
+                "Mend the field that is named.",
+            ));
             return checks;
         }
     }
     let Some(place) = config.place() else {
-        let failure = Failure::invalid_config("config.workspace", "subscription_id, resource_group and workspace are needed");
+        let failure = Failure::invalid_config(
+            "config.workspace",
+            "subscription_id, resource_group and workspace are needed",
+        );
         checks.push(Check::bad("workspace", &failure, "Name all three."));
         return checks;
     };
@@ -38,12 +54,22 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
     if !offline {
         let deadline = Instant::now() + TIMEOUT;
         let asked = match backend.service(&config, settings) {
-            Ok(service) => service.location(&place, deadline).await.map_err(crate::cloud::CloudError::into_failure),
+            Ok(service) => service
+                .location(&place, deadline)
+                .await
+                .map_err(crate::cloud::CloudError::into_failure),
             Err(failure) => Err(failure),
         };
         checks.push(match asked {
-            Ok(location) => Check::good("read the workspace", &format!("it is in {}", location.unwrap_or_default())),
-            Err(failure) => Check::bad("read the workspace", &failure, "The hub's identity needs Reader there, and the custom role to start."),
+            Ok(location) => Check::good(
+                "read the workspace",
+                &format!("it is in {}", location.unwrap_or_default()),
+            ),
+            Err(failure) => Check::bad(
+                "read the workspace",
+                &failure,
+                "The hub's identity needs Reader there, and the custom role to start.",
+            ),
         });
     }
     checks

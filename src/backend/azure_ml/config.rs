@@ -98,11 +98,21 @@ impl Config {
     /// Reads and checks the settings.
     pub fn read(value: &Value) -> Result<Self, Failure> {
         let config: Self = config::read(value, FIELDS)?;
-        if config.identity.as_deref().is_some_and(|identity| identity != "service") {
-            return Err(Failure::invalid_config("config.identity", "only \"service\" is built yet"));
+        if config
+            .identity
+            .as_deref()
+            .is_some_and(|identity| identity != "service")
+        {
+            return Err(Failure::invalid_config(
+                "config.identity",
+                "only \"service\" is built yet",
+            ));
         }
         if config.create_workspace == Some(true) {
-            return Err(Failure::invalid_config("config.create_workspace", "is not built yet; create the workspace"));
+            return Err(Failure::invalid_config(
+                "config.create_workspace",
+                "is not built yet; create the workspace",
+            ));
         }
         Ok(config)
     }
@@ -111,9 +121,15 @@ impl Config {
     pub fn redirect(&self) -> Result<(SocketAddr, String), Failure> {
         let given = self.redirect_listen.as_deref().unwrap_or(REDIRECT_LISTEN);
         let address: SocketAddr = given.parse().map_err(|_| {
-            Failure::invalid_config("config.redirect_listen", format!("{given:?} is no address and port, such as \"{REDIRECT_LISTEN}\""))
+            Failure::invalid_config(
+                "config.redirect_listen",
+                format!("{given:?} is no address and port, such as \"{REDIRECT_LISTEN}\""),
+            )
         })?;
-        let url = self.redirect_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url = self
+            .redirect_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}"));
         Ok((address, url.trim_end_matches('/').to_owned()))
     }
 
@@ -146,27 +162,48 @@ impl Config {
     }
 
     /// The body of the PUT that creates an instance (Compute_CreateOrUpdate).
-    pub fn instance(&self, record: &Record, location: &str, vm_size: &str) -> Result<Value, Failure> {
+    pub fn instance(
+        &self,
+        record: &Record,
+        location: &str,
+        vm_size: &str,
+    ) -> Result<Value, Failure> {
         let mut properties = Map::new();
         properties.insert("vmSize".to_owned(), Value::from(vm_size));
-        properties.insert("computeInstanceAuthorizationType".to_owned(), Value::from("personal"));
-        properties.insert("applicationSharingPolicy".to_owned(), Value::from("Personal"));
+        properties.insert(
+            "computeInstanceAuthorizationType".to_owned(),
+            Value::from("personal"),
+        );
+        properties.insert(
+            "applicationSharingPolicy".to_owned(),
+            Value::from("Personal"),
+        );
         if let Some(idle) = &self.idle_shutdown {
-            properties.insert("idleTimeBeforeShutdown".to_owned(), Value::from(idle.as_str()));
+            properties.insert(
+                "idleTimeBeforeShutdown".to_owned(),
+                Value::from(idle.as_str()),
+            );
         }
         if let Some(user) = &self.assigned_user {
-            let assigned = json!({"assignedUser": {"objectId": user.object_id, "tenantId": user.tenant_id}});
+            let assigned =
+                json!({"assignedUser": {"objectId": user.object_id, "tenantId": user.tenant_id}});
             properties.insert("personalComputeInstanceSettings".to_owned(), assigned);
         }
         properties.extend(self.properties.clone().unwrap_or_default());
         let mut tags = self.tags.clone().unwrap_or_default();
         for (name, value) in tags::ours(record) {
             if tags.insert(name.to_owned(), value).is_some() {
-                return Err(Failure::invalid_config("config.tags", format!("{name} is cloudspawner's own; leave it out")));
+                return Err(Failure::invalid_config(
+                    "config.tags",
+                    format!("{name} is cloudspawner's own; leave it out"),
+                ));
             }
         }
         if tags.len() > MAX_TAGS {
-            let message = format!("{} tags are more than Azure's {MAX_TAGS}, cloudspawner's 3 included", tags.len());
+            let message = format!(
+                "{} tags are more than Azure's {MAX_TAGS}, cloudspawner's 3 included",
+                tags.len()
+            );
             return Err(Failure::invalid_config("config.tags", message));
         }
         Ok(json!({

@@ -49,13 +49,23 @@ impl InstanceLaunch {
             Some(record) if record.attempt == params.attempt => (Some(record), None),
             other => (None, other),
         };
-        let key = same.as_ref().or(older.as_ref()).map_or_else(|| names::key(&params.server), |r| r.key.clone());
+        let key = same
+            .as_ref()
+            .or(older.as_ref())
+            .map_or_else(|| names::key(&params.server), |r| r.key.clone());
         let name = instance_name(&place, &params.server.user, &key, &vm_size);
-        let in_doubt = same.as_ref().is_some_and(|record| record.reference.is_none());
+        let in_doubt = same
+            .as_ref()
+            .is_some_and(|record| record.reference.is_none());
         let record = same.unwrap_or_else(|| new_record(params, &place, &vm_size, key, now_ms));
         // What is wrong with the body is told before anything is asked.
         config.instance(&record, "location", &vm_size)?;
-        let workspace = Arc::new(Workspace::new(service.clone(), place.clone(), config.on_stop, way));
+        let workspace = Arc::new(Workspace::new(
+            service.clone(),
+            place.clone(),
+            config.on_stop,
+            way,
+        ));
         Ok(Self {
             service,
             workspace,
@@ -83,23 +93,36 @@ impl InstanceLaunch {
             return self.put(deadline).await;
         };
         if let Some(failure) = self.not_ours(&instance) {
-            return Ok(Created::No { failure, then: Then::GiveUp });
+            return Ok(Created::No {
+                failure,
+                then: Then::GiveUp,
+            });
         }
         self.in_doubt = false;
         if instance.tag(tags::ATTEMPT) == Some(self.record.attempt.as_str()) {
-            self.record.own.insert(CREATED.to_owned(), Value::from(true));
+            self.record
+                .own
+                .insert(CREATED.to_owned(), Value::from(true));
         }
         let state = status::state_of(&instance).unwrap_or("Unknown").to_owned();
         match status::row_of(Some(&state)).on_start {
             OnStart::Join => Ok(self.exists()),
             OnStart::Start => {
-                self.call(|service, place, name| async move { service.start(&place, &name, deadline).await }).await?;
+                self.call(|service, place, name| async move {
+                    service.start(&place, &name, deadline).await
+                })
+                .await?;
                 Ok(self.exists())
             }
             OnStart::Wait => Ok(again(format!("compute instance {} is {state}", self.name))),
             OnStart::Delete => {
-                self.service.delete(&self.place, &self.name, deadline).await?;
-                Ok(again(format!("compute instance {} was {state} and is being deleted", self.name)))
+                self.service
+                    .delete(&self.place, &self.name, deadline)
+                    .await?;
+                Ok(again(format!(
+                    "compute instance {} was {state} and is being deleted",
+                    self.name
+                )))
             }
         }
     }
@@ -111,10 +134,20 @@ impl InstanceLaunch {
         let location = self.location.clone().unwrap_or_default();
         let body = match self.config.instance(&self.record, &location, &self.vm_size) {
             Ok(body) => body,
-            Err(failure) => return Ok(Created::No { failure, then: Then::GiveUp }),
+            Err(failure) => {
+                return Ok(Created::No {
+                    failure,
+                    then: Then::GiveUp,
+                });
+            }
         };
-        self.call(|service, place, name| async move { service.put(&place, &name, &body, deadline).await }).await?;
-        self.record.own.insert(CREATED.to_owned(), Value::from(true));
+        self.call(|service, place, name| async move {
+            service.put(&place, &name, &body, deadline).await
+        })
+        .await?;
+        self.record
+            .own
+            .insert(CREATED.to_owned(), Value::from(true));
         Ok(self.exists())
     }
 
@@ -129,7 +162,10 @@ impl InstanceLaunch {
         let answer = under_way.await;
         self.under_way = None;
         answer.unwrap_or_else(|error| {
-            Err(CloudError::Unreadable { operation: "arm:PUT compute".to_owned(), why: error.to_string() })
+            Err(CloudError::Unreadable {
+                operation: "arm:PUT compute".to_owned(),
+                why: error.to_string(),
+            })
         })
     }
 
@@ -143,10 +179,17 @@ impl InstanceLaunch {
         if instance.tag(tags::KEY) == Some(self.record.key.as_str()) {
             return None;
         }
-        let whose = instance.tag(tags::HUB).map_or("bears no tag of this hub".to_owned(), |hub| format!("belongs to hub {hub:?}"));
+        let whose = instance
+            .tag(tags::HUB)
+            .map_or("bears no tag of this hub".to_owned(), |hub| {
+                format!("belongs to hub {hub:?}")
+            });
         Some(Failure::new(
             Code::Conflict,
-            format!("compute instance {} is there already and {whose}; it is left alone: delete it, or change hub_id", self.name),
+            format!(
+                "compute instance {} is there already and {whose}; it is left alone: delete it, or change hub_id",
+                self.name
+            ),
         ))
     }
 
@@ -158,11 +201,14 @@ impl InstanceLaunch {
             }
             if let Some(under_way) = self.under_way.as_mut() {
                 let answer = tokio::time::timeout_at(deadline, under_way).await;
-                let answer = answer.map_err(|_| Failure::new(Code::Deadline, "no answer in time"))?;
+                let answer =
+                    answer.map_err(|_| Failure::new(Code::Deadline, "no answer in time"))?;
                 self.under_way = None;
                 match answer {
                     Ok(Ok(())) => {
-                        self.record.own.insert(CREATED.to_owned(), Value::from(true));
+                        self.record
+                            .own
+                            .insert(CREATED.to_owned(), Value::from(true));
                         self.exists();
                         return Ok(Settled::Created);
                     }
@@ -173,16 +219,25 @@ impl InstanceLaunch {
             if !self.in_doubt {
                 return Ok(Settled::Nothing);
             }
-            let found = self.service.get(&self.place, &self.name, deadline).await.map_err(CloudError::into_failure)?;
+            let found = self
+                .service
+                .get(&self.place, &self.name, deadline)
+                .await
+                .map_err(CloudError::into_failure)?;
             if let Some(instance) = found.filter(|i| self.not_ours(i).is_none()) {
                 let ours = instance.tag(tags::ATTEMPT) == Some(self.record.attempt.as_str());
-                self.record.own.insert(CREATED.to_owned(), Value::from(ours));
+                self.record
+                    .own
+                    .insert(CREATED.to_owned(), Value::from(ours));
                 self.exists();
                 return Ok(Settled::Created);
             }
             // A PUT whose answer was lost may still arrive: that nothing is there yet is no proof.
             if Instant::now() + PAUSE >= deadline {
-                return Err(Failure::new(Code::Unavailable, "it could not be found out whether the instance was created"));
+                return Err(Failure::new(
+                    Code::Unavailable,
+                    "it could not be found out whether the instance was created",
+                ));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -224,12 +279,16 @@ impl Launch for InstanceLaunch {
                 Ok(created) => created,
                 Err(error) if error.had_no_effect() => {
                     let then = match (error.again(), error.code()) {
-                        (Again::After(_), _) | (_, Code::CapacityUnavailable) => Then::Again,
-                        // Another operation is under way on it; it ends.
-                        (_, Code::Conflict) => Then::Again,
+                        // A conflict is another operation that is under way on it; it ends.
+                        (Again::After(_), _) | (_, Code::CapacityUnavailable | Code::Conflict) => {
+                            Then::Again
+                        }
                         _ => Then::GiveUp,
                     };
-                    Created::No { failure: error.into_failure(), then }
+                    Created::No {
+                        failure: error.into_failure(),
+                        then,
+                    }
                 }
                 Err(error) => {
                     self.in_doubt = true;
@@ -251,10 +310,19 @@ impl Launch for InstanceLaunch {
 }
 
 fn again(message: String) -> Created {
-    Created::No { failure: Failure::new(Code::Unavailable, message), then: Then::Again }
+    Created::No {
+        failure: Failure::new(Code::Unavailable, message),
+        then: Then::Again,
+    }
 }
 
-fn new_record(params: &StartParams, place: &Place, vm_size: &str, key: String, now_ms: u64) -> Record {
+fn new_record(
+    params: &StartParams,
+    place: &Place,
+    vm_size: &str,
+    key: String,
+    now_ms: u64,
+) -> Record {
     let mut record = Record {
         key,
         hub: params.server.hub.clone(),
@@ -277,7 +345,11 @@ fn new_record(params: &StartParams, place: &Place, vm_size: &str, key: String, n
 /// `cs` + at most 8 readable + `-` + a letter + 11 of a hash: at most 24, unique in a whole region, and never ending in "-"
 /// and digits, which Azure refuses (protocol, Names).
 fn instance_name(place: &Place, user: &str, key: &str, vm_size: &str) -> String {
-    let readable: String = user.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    let readable: String = user
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(8)
+        .collect();
     let hash = names::fingerprint(&[
         &place.subscription_id.to_lowercase(),
         &place.resource_group.to_lowercase(),
@@ -294,14 +366,40 @@ mod tests {
 
     #[test]
     fn names_obey_azures_rules_and_differ_by_key_and_size() {
-        let place = Place { subscription_id: "S".into(), resource_group: "G".into(), workspace: "W".into() };
+        let place = Place {
+            subscription_id: "S".into(),
+            resource_group: "G".into(),
+            workspace: "W".into(),
+        };
         let mut seen = std::collections::HashSet::new();
-        for user in ["ada", "", "日本", "a-very-long-name-of-a-user", "123", "$(x)"] {
-            for (key, size) in [("k1", "Standard_DS1_v2"), ("k2", "Standard_DS1_v2"), ("k1", "Standard_DS2_v2")] {
+        for user in [
+            "ada",
+            "",
+            "日本",
+            "a-very-long-name-of-a-user",
+            "123",
+            "$(x)",
+        ] {
+            for (key, size) in [
+                ("k1", "Standard_DS1_v2"),
+                ("k2", "Standard_DS1_v2"),
+                ("k1", "Standard_DS2_v2"),
+            ] {
                 let name = instance_name(&place, user, &format!("{key} of {user}"), size);
                 assert!((3..=24).contains(&name.len()), "{name}");
-                assert!(name.starts_with("cs") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
-                assert!(!name.rsplit('-').next().unwrap().bytes().all(|b| b.is_ascii_digit()), "{name}");
+                assert!(
+                    name.starts_with("cs")
+                        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                );
+                assert!(
+                    !name
+                        .rsplit('-')
+                        .next()
+                        .unwrap()
+                        .bytes()
+                        .all(|b| b.is_ascii_digit()),
+                    "{name}"
+                );
                 assert!(seen.insert(name));
             }
         }

@@ -38,19 +38,34 @@ impl AzureMl {
     /// Asks nobody yet.
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, opened: Mutex::default(), redirects: Redirects::default() }
+        Self {
+            surroundings,
+            opened: Mutex::default(),
+            redirects: Redirects::default(),
+        }
     }
 
     fn service(&self, config: &Config, settings: Settings<'_>) -> Result<Arc<Service>, Failure> {
-        let clouds = Clouds::read(config.management_endpoint.as_deref(), config.authority_host.as_deref())?;
+        let clouds = Clouds::read(
+            config.management_endpoint.as_deref(),
+            config.authority_host.as_deref(),
+        )?;
         let whose = super::names::fingerprint(&[&settings.credentials.expose().to_string()]);
-        let scope = format!("{} {} {whose}", clouds.management_endpoint, clouds.authority_host);
+        let scope = format!(
+            "{} {} {whose}",
+            clouds.management_endpoint, clouds.authority_host
+        );
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = opened.get(&scope) {
             return Ok(service.clone());
         }
         let credentials = AzureCredentials::read(settings.credentials)?;
-        let Surroundings { context, door, limiter, .. } = self.surroundings.clone();
+        let Surroundings {
+            context,
+            door,
+            limiter,
+            ..
+        } = self.surroundings.clone();
         let service = Arc::new(Service::new(ResourceManager {
             tokens: Tokens::open(&credentials, &clouds, &door)?,
             clouds,
@@ -98,15 +113,26 @@ impl Backend for AzureMl {
         Duration::from_mins(15)
     }
 
-    fn launch<'a>(&'a self, params: &'a StartParams) -> BoxFuture<'a, Result<Box<dyn Launch>, Failure>> {
+    fn launch<'a>(
+        &'a self,
+        params: &'a StartParams,
+    ) -> BoxFuture<'a, Result<Box<dyn Launch>, Failure>> {
         Box::pin(async move {
-            let settings = Settings { config: &params.config, credentials: &params.credentials };
+            let settings = Settings {
+                config: &params.config,
+                credentials: &params.credentials,
+            };
             let config = Config::read(&params.config)?;
-            let earlier = params.state.as_ref().map(|state| Record::read(state, NAME)).transpose()?;
+            let earlier = params
+                .state
+                .as_ref()
+                .map(|state| Record::read(state, NAME))
+                .transpose()?;
             let service = self.service(&config, settings)?;
             let now_ms = self.surroundings.context.now_ms();
             let way = self.way(&config).await?;
-            let launch = lifecycle::InstanceLaunch::prepare(params, config, earlier, service, way, now_ms)?;
+            let launch =
+                lifecycle::InstanceLaunch::prepare(params, config, earlier, service, way, now_ms)?;
             Ok(Box::new(launch) as Box<dyn Launch>)
         })
     }
@@ -122,7 +148,12 @@ impl Backend for AzureMl {
                 return Ok(Vec::new());
             };
             let service = self.service(&config, settings)?;
-            let workspace: Arc<dyn Site> = Arc::new(site::Workspace::new(service, place, config.on_stop, self.way(&config).await?));
+            let workspace: Arc<dyn Site> = Arc::new(site::Workspace::new(
+                service,
+                place,
+                config.on_stop,
+                self.way(&config).await?,
+            ));
             Ok(vec![workspace])
         })
     }

@@ -86,12 +86,17 @@ impl Redirects {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
-        let location = self.target(request.uri().path()).and_then(|t| header::HeaderValue::try_from(t).ok());
+        let location = self
+            .target(request.uri().path())
+            .and_then(|t| header::HeaderValue::try_from(t).ok());
         match location {
             Some(location) => {
                 *response.status_mut() = StatusCode::FOUND;
                 response.headers_mut().insert(header::LOCATION, location);
-                response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+                response.headers_mut().insert(
+                    header::CACHE_CONTROL,
+                    header::HeaderValue::from_static("no-store"),
+                );
             }
             None => *response.status_mut() = StatusCode::NOT_FOUND,
         }
@@ -140,7 +145,8 @@ async fn accept(listener: TcpListener, redirects: Redirects) {
                 let response = redirects.answer(&request);
                 async move { Ok::<_, Infallible>(response) }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the redirect broke off");
             }
@@ -165,7 +171,10 @@ fn is_allowed(target: &str, admins: &[String], local: bool) -> bool {
         return false;
     };
     let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-    let loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let loopback = host
+        .trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_loopback());
     if local && loopback {
         return true;
     }
@@ -173,7 +182,8 @@ fn is_allowed(target: &str, admins: &[String], local: bool) -> bool {
         let domain = domain.trim_start_matches('.').to_ascii_lowercase();
         !domain.is_empty() && (host == domain || host.ends_with(&format!(".{domain}")))
     };
-    uri.scheme_str() == Some("https") && (OWN_DOMAINS.iter().any(|d| below(d)) || admins.iter().any(|d| below(d)))
+    uri.scheme_str() == Some("https")
+        && (OWN_DOMAINS.iter().any(|d| below(d)) || admins.iter().any(|d| below(d)))
 }
 
 #[cfg(test)]
@@ -182,7 +192,10 @@ mod tests {
 
     #[test]
     fn people_are_sent_to_the_services_own_domains_alone() {
-        for good in ["https://i.eastus2.instances.azureml.ms/lab", "https://i.eastus2.azureml.net/jupyter"] {
+        for good in [
+            "https://i.eastus2.instances.azureml.ms/lab",
+            "https://i.eastus2.azureml.net/jupyter",
+        ] {
             assert!(is_allowed(good, &[], false), "{good}");
         }
         for bad in [
@@ -195,7 +208,11 @@ mod tests {
         ] {
             assert!(!is_allowed(bad, &[], false), "{bad}");
         }
-        assert!(is_allowed("https://lab.example.org/", &["example.org".to_owned()], false));
+        assert!(is_allowed(
+            "https://lab.example.org/",
+            &["example.org".to_owned()],
+            false
+        ));
         assert!(is_allowed("http://127.0.0.9:8888/lab", &[], true));
     }
 
@@ -204,8 +221,14 @@ mod tests {
         let redirects = Redirects::default();
         redirects.publish("/user/ada/", "https://a/");
         redirects.publish("/user/ada/gpu/", "https://b/");
-        assert_eq!(redirects.target("/user/ada/gpu/api").as_deref(), Some("https://b/"));
-        assert_eq!(redirects.target("/user/ada/lab").as_deref(), Some("https://a/"));
+        assert_eq!(
+            redirects.target("/user/ada/gpu/api").as_deref(),
+            Some("https://b/")
+        );
+        assert_eq!(
+            redirects.target("/user/ada/lab").as_deref(),
+            Some("https://a/")
+        );
         assert_eq!(redirects.target("/user/ada").as_deref(), Some("https://a/"));
         assert_eq!(redirects.target("/user/adam/"), None);
         redirects.withdraw("/user/ada/");

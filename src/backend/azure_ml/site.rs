@@ -34,9 +34,22 @@ pub struct Workspace {
 impl Workspace {
     /// The workspace at `place`.
     pub fn new(service: Arc<Service>, place: Place, on_stop: OnStop, way: Option<Way>) -> Self {
-        let Place { subscription_id, resource_group, workspace } = &place;
-        let id = format!("{} {subscription_id} {resource_group} {workspace}", service.scope());
-        Self { service, place, on_stop, way, id }
+        let Place {
+            subscription_id,
+            resource_group,
+            workspace,
+        } = &place;
+        let id = format!(
+            "{} {subscription_id} {resource_group} {workspace}",
+            service.scope()
+        );
+        Self {
+            service,
+            place,
+            on_stop,
+            way,
+            id,
+        }
     }
 
     /// One GET; only Azure's own "not found" is proof that it is missing.
@@ -54,12 +67,18 @@ impl Workspace {
             Ok(all) => all,
             Err(error) => {
                 let failure = error.into_failure();
-                return records.iter().map(|_| Sighting::Unclear(failure.clone())).collect();
+                return records
+                    .iter()
+                    .map(|_| Sighting::Unclear(failure.clone()))
+                    .collect();
             }
         };
         let by_name: HashMap<&str, &Instance> = all.iter().map(|i| (i.name.as_str(), i)).collect();
         join_all(records.iter().map(|record| {
-            let listed = record.reference.as_deref().and_then(|name| by_name.get(name).copied());
+            let listed = record
+                .reference
+                .as_deref()
+                .and_then(|name| by_name.get(name).copied());
             async move {
                 match listed {
                     // A list that tells no state, or whose Running tells no address yet, is completed by a GET.
@@ -72,22 +91,36 @@ impl Workspace {
     }
 
     fn found(&self, instance: &Instance) -> Found {
-        let Place { subscription_id, resource_group, workspace } = &self.place;
+        let Place {
+            subscription_id,
+            resource_group,
+            workspace,
+        } = &self.place;
         let mut record = Record {
             key: instance.tag(tags::KEY).unwrap_or_default().to_owned(),
             attempt: instance.tag(tags::ATTEMPT).unwrap_or_default().to_owned(),
             reference: Some(instance.name.clone()),
             ..Record::default()
         };
-        for (name, value) in
-            [("subscription_id", subscription_id), ("resource_group", resource_group), ("workspace", workspace)]
-        {
+        for (name, value) in [
+            ("subscription_id", subscription_id),
+            ("resource_group", resource_group),
+            ("workspace", workspace),
+        ] {
             record.own.insert(name.to_owned(), value.as_str().into());
         }
         let report = self.led(status::report(instance, &record), &record);
         record.url.clone_from(&report.url);
-        let created_at_ms = instance.properties.created_on.as_deref().and_then(crate::cloud::azure::time::milliseconds);
-        Found { record, created_at_ms, report }
+        let created_at_ms = instance
+            .properties
+            .created_on
+            .as_deref()
+            .and_then(crate::cloud::azure::time::milliseconds);
+        Found {
+            record,
+            created_at_ms,
+            report,
+        }
     }
 
     async fn found_where(
@@ -95,13 +128,20 @@ impl Workspace {
         deadline: Instant,
         wanted: impl Fn(&Instance) -> bool,
     ) -> Result<Vec<Found>, Failure> {
-        let all = self.service.list(&self.place, deadline).await.map_err(CloudError::into_failure)?;
+        let all = self
+            .service
+            .list(&self.place, deadline)
+            .await
+            .map_err(CloudError::into_failure)?;
         let mut found = Vec::new();
         for instance in all.into_iter().filter(|i| wanted(i)) {
             let whole = if tells_enough(&instance) {
                 Some(instance)
             } else {
-                self.service.get(&self.place, &instance.name, deadline).await.map_err(CloudError::into_failure)?
+                self.service
+                    .get(&self.place, &instance.name, deadline)
+                    .await
+                    .map_err(CloudError::into_failure)?
             };
             found.extend(whole.map(|instance| self.found(&instance)));
         }
@@ -111,7 +151,11 @@ impl Workspace {
     fn sighting(&self, instance: &Instance, record: &Record) -> Sighting {
         let report = status::report(instance, record);
         if report.phase == Phase::Unknown {
-            let message = format!("compute instance {}: its state is {:?}", instance.name, status::state_of(instance));
+            let message = format!(
+                "compute instance {}: its state is {:?}",
+                instance.name,
+                status::state_of(instance)
+            );
             return Sighting::Unclear(Failure::new(Code::Unavailable, message));
         }
         Sighting::Seen(self.led(report, record))
@@ -129,7 +173,11 @@ impl Workspace {
                 report.target_url = Some(target);
             }
             Some(target) => {
-                tracing::warn!(key = record.key, target, "the instance's address is not in a domain that people are sent to; see redirect_hosts");
+                tracing::warn!(
+                    key = record.key,
+                    target,
+                    "the instance's address is not in a domain that people are sent to; see redirect_hosts"
+                );
                 report.phase = Phase::Pending;
                 report.url = None;
             }
@@ -146,12 +194,18 @@ impl Workspace {
         let name = record.reference.as_deref().unwrap_or_default();
         let mut refusals = 0;
         loop {
-            let found = self.service.get(&self.place, name, deadline).await.map_err(CloudError::into_failure)?;
+            let found = self
+                .service
+                .get(&self.place, name, deadline)
+                .await
+                .map_err(CloudError::into_failure)?;
             let Some(instance) = found else {
                 return Ok(Phase::Gone);
             };
             if instance.tag(tags::KEY) != Some(record.key.as_str()) {
-                let message = format!("compute instance {name} does not bear this server's key; it is left alone");
+                let message = format!(
+                    "compute instance {name} does not bear this server's key; it is left alone"
+                );
                 return Err(Failure::new(Code::Conflict, message));
             }
             let state = status::state_of(&instance);
@@ -160,7 +214,8 @@ impl Workspace {
                 return Ok(Phase::Stopping);
             }
             let half_made = record.url.is_none() && record.own.get(CREATED) == Some(&true.into());
-            let delete = self.on_stop == OnStop::Delete || half_made || row.on_stop == OnStopFound::Delete;
+            let delete =
+                self.on_stop == OnStop::Delete || half_made || row.on_stop == OnStopFound::Delete;
             let asked = if delete {
                 self.service.delete(&self.place, name, deadline).await
             } else if row.on_stop == OnStopFound::Nothing {
@@ -199,7 +254,11 @@ impl Site for Workspace {
         1
     }
 
-    fn observe<'a>(&'a self, records: &'a [Arc<Record>], deadline: Instant) -> BoxFuture<'a, Vec<Sighting>> {
+    fn observe<'a>(
+        &'a self,
+        records: &'a [Arc<Record>],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Sighting>> {
         Box::pin(async move {
             let deadline = deadline.min(Instant::now() + REFRESH_TIMEOUT);
             if records.len() <= ONE_BY_ONE {
@@ -210,11 +269,19 @@ impl Site for Workspace {
         })
     }
 
-    fn find<'a>(&'a self, key: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+    fn find<'a>(
+        &'a self,
+        key: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
         Box::pin(self.found_where(deadline, move |i| i.tag(tags::KEY) == Some(key)))
     }
 
-    fn list<'a>(&'a self, hub: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+    fn list<'a>(
+        &'a self,
+        hub: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
         let value = tags::value(hub);
         Box::pin(self.found_where(deadline, move |i| {
             i.tag(tags::HUB) == Some(value.as_str()) && i.tag(tags::KEY).is_some()

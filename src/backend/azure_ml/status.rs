@@ -58,51 +58,199 @@ const fn row(
     on_start: OnStart,
     on_stop: OnStopFound,
 ) -> Row {
-    Row { state, phase, exit_code, percent, message, on_start, on_stop }
+    Row {
+        state,
+        phase,
+        exit_code,
+        percent,
+        message,
+        on_start,
+        on_stop,
+    }
 }
 
 /// The sixteen states (swagger, `ComputeInstanceState`).
 pub const STATES: &[Row] = &[
-    row("Creating", Phase::Pending, None, 20, "Your machine is being created", OnStart::Join, OnStopFound::Stop),
-    row("SettingUp", Phase::Pending, None, 60, "Your machine is being set up", OnStart::Join, OnStopFound::Stop),
-    row("UserSettingUp", Phase::Pending, None, 70, "Your machine runs its set-up script", OnStart::Join, OnStopFound::Stop),
-    row("Starting", Phase::Pending, None, 40, "Your machine is starting", OnStart::Join, OnStopFound::Stop),
-    row("Restarting", Phase::Pending, None, 40, "Your machine is restarting", OnStart::Join, OnStopFound::Stop),
-    row("Resizing", Phase::Pending, None, 30, "Your machine is being resized", OnStart::Join, OnStopFound::Stop),
-    row("Running", Phase::Running, None, 90, "Your machine is running", OnStart::Join, OnStopFound::Stop),
-    row("JobRunning", Phase::Running, None, 90, "Your machine is running a job", OnStart::Join, OnStopFound::Stop),
-    row("Stopping", Phase::Stopping, None, 90, "Your machine is stopping", OnStart::Wait, OnStopFound::Nothing),
-    row("Deleting", Phase::Stopping, None, 90, "Your machine is being deleted", OnStart::Wait, OnStopFound::Nothing),
-    row("Stopped", Phase::Exited, Some(3), 100, "Your machine is stopped", OnStart::Start, OnStopFound::Nothing),
-    row("CreateFailed", Phase::Exited, Some(2), 100, "Your machine could not be created", OnStart::Delete, OnStopFound::Delete),
-    row("SetupFailed", Phase::Exited, Some(2), 100, "Your machine could not be set up", OnStart::Delete, OnStopFound::Stop),
-    row("UserSetupFailed", Phase::Exited, Some(2), 100, "Your machine's set-up script failed", OnStart::Delete, OnStopFound::Stop),
-    row("Unusable", Phase::Exited, Some(1), 100, "Your machine is unusable", OnStart::Delete, OnStopFound::Delete),
-    row("Unknown", Phase::Unknown, None, 20, "The cloud does not know how your machine is", OnStart::Wait, OnStopFound::Stop),
+    row(
+        "Creating",
+        Phase::Pending,
+        None,
+        20,
+        "Your machine is being created",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "SettingUp",
+        Phase::Pending,
+        None,
+        60,
+        "Your machine is being set up",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "UserSettingUp",
+        Phase::Pending,
+        None,
+        70,
+        "Your machine runs its set-up script",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Starting",
+        Phase::Pending,
+        None,
+        40,
+        "Your machine is starting",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Restarting",
+        Phase::Pending,
+        None,
+        40,
+        "Your machine is restarting",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Resizing",
+        Phase::Pending,
+        None,
+        30,
+        "Your machine is being resized",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Running",
+        Phase::Running,
+        None,
+        90,
+        "Your machine is running",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "JobRunning",
+        Phase::Running,
+        None,
+        90,
+        "Your machine is running a job",
+        OnStart::Join,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Stopping",
+        Phase::Stopping,
+        None,
+        90,
+        "Your machine is stopping",
+        OnStart::Wait,
+        OnStopFound::Nothing,
+    ),
+    row(
+        "Deleting",
+        Phase::Stopping,
+        None,
+        90,
+        "Your machine is being deleted",
+        OnStart::Wait,
+        OnStopFound::Nothing,
+    ),
+    row(
+        "Stopped",
+        Phase::Exited,
+        Some(3),
+        100,
+        "Your machine is stopped",
+        OnStart::Start,
+        OnStopFound::Nothing,
+    ),
+    row(
+        "CreateFailed",
+        Phase::Exited,
+        Some(2),
+        100,
+        "Your machine could not be created",
+        OnStart::Delete,
+        OnStopFound::Delete,
+    ),
+    row(
+        "SetupFailed",
+        Phase::Exited,
+        Some(2),
+        100,
+        "Your machine could not be set up",
+        OnStart::Delete,
+        OnStopFound::Stop,
+    ),
+    row(
+        "UserSetupFailed",
+        Phase::Exited,
+        Some(2),
+        100,
+        "Your machine's set-up script failed",
+        OnStart::Delete,
+        OnStopFound::Stop,
+    ),
+    row(
+        "Unusable",
+        Phase::Exited,
+        Some(1),
+        100,
+        "Your machine is unusable",
+        OnStart::Delete,
+        OnStopFound::Delete,
+    ),
+    row(
+        "Unknown",
+        Phase::Unknown,
+        None,
+        20,
+        "The cloud does not know how your machine is",
+        OnStart::Wait,
+        OnStopFound::Stop,
+    ),
 ];
 
 /// The row of a state; one that Azure adds later is no proof of anything.
 pub fn row_of(state: Option<&str>) -> Row {
     let unknown = STATES[STATES.len() - 1];
-    STATES.iter().find(|row| Some(row.state) == state).copied().unwrap_or(unknown)
+    STATES
+        .iter()
+        .find(|row| Some(row.state) == state)
+        .copied()
+        .unwrap_or(unknown)
 }
 
 /// The state, or what the provisioning says where there is none yet.
 pub fn state_of(instance: &Instance) -> Option<&str> {
-    instance.state().or(match instance.properties.provisioning_state.as_deref() {
-        Some("Creating" | "Updating") => Some("Creating"),
-        Some("Deleting") => Some("Deleting"),
-        Some("Failed" | "Canceled") => Some("CreateFailed"),
-        _ => None,
-    })
+    instance
+        .state()
+        .or(match instance.properties.provisioning_state.as_deref() {
+            Some("Creating" | "Updating") => Some("Creating"),
+            Some("Deleting") => Some("Deleting"),
+            Some("Failed" | "Canceled") => Some("CreateFailed"),
+            _ => None,
+        })
 }
 
 /// How a server is, by its instance; none where Azure gave no proof.
 pub fn report(instance: &Instance, record: &Record) -> Report {
     let row = row_of(state_of(instance));
     let failed = row.phase == Phase::Exited && row.on_start == OnStart::Delete;
-    let target_url = (row.phase == Phase::Running).then(|| instance.lab_url()).flatten();
-    let phase = if row.phase == Phase::Running && target_url.is_none() { Phase::Pending } else { row.phase };
+    let target_url = (row.phase == Phase::Running)
+        .then(|| instance.lab_url())
+        .flatten();
+    let phase = if row.phase == Phase::Running && target_url.is_none() {
+        Phase::Pending
+    } else {
+        row.phase
+    };
     let down = matches!(phase, Phase::Exited | Phase::Stopping);
     Report {
         phase,
@@ -114,7 +262,11 @@ pub fn report(instance: &Instance, record: &Record) -> Report {
         target_url,
         reason: down.then(|| reason(instance, row)),
         ending: down.then(|| ending(instance, record, row)),
-        cleanup: if failed { Cleanup::Needed } else { Cleanup::None },
+        cleanup: if failed {
+            Cleanup::Needed
+        } else {
+            Cleanup::None
+        },
         // Azure's own operations take minutes; the figure is one step of 2 s after Running.
         look_again: Duration::from_secs(2),
         last_activity: None,
@@ -123,8 +275,12 @@ pub fn report(instance: &Instance, record: &Record) -> Report {
 
 /// Why it went down: who did it, and what Azure says went wrong.
 fn reason(instance: &Instance, row: Row) -> String {
-    let last = instance.properties.properties.as_ref().and_then(|p| p.last_operation.as_ref());
-    let trigger = last.and_then(|l| l.operation_trigger.as_deref());
+    let last = instance
+        .properties
+        .properties
+        .as_ref()
+        .and_then(|p| p.last_operation.as_ref());
+    let trigger = last.and_then(|l| l.trigger.as_deref());
     let by = match trigger {
         Some("IdleShutdown") => Some("it was idle"),
         Some("Schedule") => Some("by its schedule"),
@@ -142,12 +298,19 @@ fn reason(instance: &Instance, row: Row) -> String {
 
 fn ending(instance: &Instance, record: &Record, row: Row) -> Failure {
     let (cloud_code, _) = instance.problems();
-    let code = match cloud_code.as_deref().map(|c| crate::cloud::azure::error::code(Some(c), 0)) {
+    let code = match cloud_code
+        .as_deref()
+        .map(|c| crate::cloud::azure::error::code(Some(c), 0))
+    {
         Some(code @ (Code::QuotaExceeded | Code::CapacityUnavailable)) => code,
         _ => Code::StartFailed,
     };
     let name = record.reference.as_deref().unwrap_or_default();
-    Failure::new(code, format!("compute instance {name}: {}", reason(instance, row))).at(ErrorPlace {
+    Failure::new(
+        code,
+        format!("compute instance {name}: {}", reason(instance, row)),
+    )
+    .at(ErrorPlace {
         operation: Some("arm:GET compute".to_owned()),
         cloud_code,
         ..ErrorPlace::default()
@@ -160,7 +323,8 @@ mod tests {
     use serde_json::json;
 
     fn instance(state: &str) -> Instance {
-        serde_json::from_value(json!({"name": "i", "properties": {"properties": {"state": state}}})).unwrap()
+        serde_json::from_value(json!({"name": "i", "properties": {"properties": {"state": state}}}))
+            .unwrap()
     }
 
     #[test]
@@ -185,7 +349,11 @@ mod tests {
             ("Unknown", Unknown, None, OnStart::Wait),
         ] {
             let row = row_of(Some(state));
-            assert_eq!((row.phase, row.exit_code, row.on_start), (phase, exit_code, on_start), "{state}");
+            assert_eq!(
+                (row.phase, row.exit_code, row.on_start),
+                (phase, exit_code, on_start),
+                "{state}"
+            );
         }
         assert_eq!(STATES.len(), 16);
     }
@@ -198,25 +366,40 @@ mod tests {
 
     #[test]
     fn an_instance_without_an_address_is_not_running_yet() {
-        assert_eq!(report(&instance("Running"), &Record::default()).phase, Phase::Pending);
+        assert_eq!(
+            report(&instance("Running"), &Record::default()).phase,
+            Phase::Pending
+        );
     }
 
     #[test]
     fn a_wreck_has_to_be_removed_and_a_stopped_one_not() {
-        assert_eq!(report(&instance("CreateFailed"), &Record::default()).cleanup, Cleanup::Needed);
-        assert_eq!(report(&instance("Stopped"), &Record::default()).cleanup, Cleanup::None);
+        assert_eq!(
+            report(&instance("CreateFailed"), &Record::default()).cleanup,
+            Cleanup::Needed
+        );
+        assert_eq!(
+            report(&instance("Stopped"), &Record::default()).cleanup,
+            Cleanup::None
+        );
     }
 
     #[test]
     fn jupyterlabs_entry_is_found_under_either_name_and_only_over_https() {
         let with = |name: &str, url: &str| -> Instance {
             let app = json!({"displayName": name, "endpointUri": url});
-            serde_json::from_value(json!({"properties": {"properties": {"state": "Running", "applications": [app]}}})).unwrap()
+            serde_json::from_value(
+                json!({"properties": {"properties": {"state": "Running", "applications": [app]}}}),
+            )
+            .unwrap()
         };
         let url = "https://i.eastus2.instances.azureml.ms/lab";
         assert_eq!(with("Jupyter Lab", url).lab_url().as_deref(), Some(url));
         assert_eq!(with("Jupyter", url).lab_url().as_deref(), Some(url));
         assert_eq!(with("RStudio", url).lab_url(), None);
-        assert_eq!(with("Jupyter Lab", "http://elsewhere.example/lab").lab_url(), None);
+        assert_eq!(
+            with("Jupyter Lab", "http://elsewhere.example/lab").lab_url(),
+            None
+        );
     }
 }

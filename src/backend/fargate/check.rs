@@ -24,7 +24,11 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
             config
         }
         Err(failure) => {
-            checks.push(Check::bad("config", &failure, "Mend the field that is named."));
+            checks.push(Check::bad(
+                "config",
+                &failure,
+                "Mend the field that is named.",
+            ));
             return checks;
         }
     };
@@ -103,7 +107,11 @@ async fn ask(
     let ecs = match backend.ecs(config, settings, None).await {
         Ok(ecs) => ecs,
         Err(failure) => {
-            checks.push(Check::bad("endpoint", &failure, "Name region or endpoint_url."));
+            checks.push(Check::bad(
+                "endpoint",
+                &failure,
+                "Name region or endpoint_url.",
+            ));
             return;
         }
     };

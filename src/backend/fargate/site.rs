@@ -169,7 +169,8 @@ impl Site for Cluster {
                 .iter()
                 .filter_map(|task| {
                     let key = task.tag(tags::KEY).or(task.started_by.as_deref())?;
-                    let marked = key.starts_with(&mark) || task.tag(tags::HUB) == Some(tag.as_str());
+                    let marked =
+                        key.starts_with(&mark) || task.tag(tags::HUB) == Some(tag.as_str());
                     marked.then(|| self.found(task, key))
                 })
                 .collect())

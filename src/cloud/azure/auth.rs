@@ -9,11 +9,14 @@ use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
-use azure_core::http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, StatusCode, Transport};
+use azure_core::http::{
+    AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, StatusCode, Transport,
+};
 use azure_identity::{
-    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
-    DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, DeveloperToolsCredential, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,7 +43,10 @@ impl Clouds {
     /// `invalid_config` for what is no https URL; plain http is taken on loopback only.
     pub fn read(management: Option<&str>, authority: Option<&str>) -> Result<Self, Failure> {
         Ok(Self {
-            management_endpoint: endpoint("management_endpoint", management.unwrap_or(PUBLIC_MANAGEMENT))?,
+            management_endpoint: endpoint(
+                "management_endpoint",
+                management.unwrap_or(PUBLIC_MANAGEMENT),
+            )?,
             authority_host: endpoint("authority_host", authority.unwrap_or(PUBLIC_AUTHORITY))?,
         })
     }
@@ -88,7 +94,13 @@ impl AzureCredentials {
     /// # Errors
     /// `invalid_config` with the field's name; no value is repeated.
     pub fn read(value: &Secret<Value>) -> Result<Self, Failure> {
-        const KINDS: [&str; 5] = ["client_secret", "workload_identity", "managed_identity", "azure_cli", "developer"];
+        const KINDS: [&str; 5] = [
+            "client_secret",
+            "workload_identity",
+            "managed_identity",
+            "azure_cli",
+            "developer",
+        ];
         if value.expose().is_null() {
             return Ok(Self::Developer);
         }
@@ -99,7 +111,9 @@ impl AzureCredentials {
         }
         Self::deserialize(value.expose()).map_err(|_| {
             let needs = match kind {
-                Some("client_secret") => "client_secret needs the strings tenant_id, client_id and client_secret",
+                Some("client_secret") => {
+                    "client_secret needs the strings tenant_id, client_id and client_secret"
+                }
                 _ => "client_id must be a string",
             };
             Failure::invalid_config("credentials", needs)
@@ -118,14 +132,21 @@ impl Tokens {
     ///
     /// # Errors
     /// `invalid_config` where the credential cannot be made from what is given.
-    pub fn open(credentials: &AzureCredentials, clouds: &Clouds, door: &Arc<dyn Door>) -> Result<Self, Failure> {
+    pub fn open(
+        credentials: &AzureCredentials,
+        clouds: &Clouds,
+        door: &Arc<dyn Door>,
+    ) -> Result<Self, Failure> {
         let credential = if door.is_replay() {
             None
         } else {
             let made = credential(credentials, clouds, door);
             Some(made.map_err(|e| Failure::invalid_config("credentials", e))?)
         };
-        Ok(Self { credential, scope: clouds.scope() })
+        Ok(Self {
+            credential,
+            scope: clouds.scope(),
+        })
     }
 
     /// A token to put after "Bearer ".
@@ -136,11 +157,14 @@ impl Tokens {
         let Some(credential) = &self.credential else {
             return Ok(Secret::new("replay".to_owned()));
         };
-        let token = credential.get_token(&[&self.scope], None).await.map_err(|error| CloudError::Credentials {
-            operation: operation.to_owned(),
-            transient: matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection),
-            why: first_line(&error.to_string()),
-        })?;
+        let token = credential
+            .get_token(&[&self.scope], None)
+            .await
+            .map_err(|error| CloudError::Credentials {
+                operation: operation.to_owned(),
+                transient: matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection),
+                why: first_line(&error.to_string()),
+            })?;
         Ok(Secret::new(token.token.secret().to_owned()))
     }
 }
@@ -152,16 +176,22 @@ fn credential(
 ) -> azure_core::Result<Arc<dyn TokenCredential>> {
     let client_options = options(clouds, door);
     Ok(match credentials {
-        AzureCredentials::ClientSecret { tenant_id, client_id, client_secret } => ClientSecretCredential::new(
+        AzureCredentials::ClientSecret {
+            tenant_id,
+            client_id,
+            client_secret,
+        } => ClientSecretCredential::new(
             tenant_id,
             client_id.clone(),
             azure_core::credentials::Secret::new(client_secret.expose().clone()),
             Some(ClientSecretCredentialOptions { client_options }),
         )?,
-        AzureCredentials::WorkloadIdentity => WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-            credential_options: ClientAssertionCredentialOptions { client_options },
-            ..WorkloadIdentityCredentialOptions::default()
-        }))?,
+        AzureCredentials::WorkloadIdentity => {
+            WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options },
+                ..WorkloadIdentityCredentialOptions::default()
+            }))?
+        }
         AzureCredentials::ManagedIdentity { client_id } => {
             ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                 user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
@@ -176,7 +206,10 @@ fn credential(
 /// All credential traffic through our door; it is not tried again below our own retries.
 fn options(clouds: &Clouds, door: &Arc<dyn Door>) -> ClientOptions {
     // azure_identity takes https alone. A local stand-in is named to it as https, and reached as what it is.
-    let plain = clouds.authority_host.strip_prefix("http://").map(str::to_owned);
+    let plain = clouds
+        .authority_host
+        .strip_prefix("http://")
+        .map(str::to_owned);
     let authority_host = match &plain {
         Some(host) => format!("https://{host}"),
         None => clouds.authority_host.clone(),
@@ -184,7 +217,10 @@ fn options(clouds: &Clouds, door: &Arc<dyn Door>) -> ClientOptions {
     let mut custom = CustomConfiguration::default();
     custom.authority_host = authority_host;
     ClientOptions {
-        transport: Some(Transport::new(Arc::new(DoorClient { door: door.clone(), plain }))),
+        transport: Some(Transport::new(Arc::new(DoorClient {
+            door: door.clone(),
+            plain,
+        }))),
         cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
         retry: RetryOptions::none(),
         ..ClientOptions::default()
@@ -217,11 +253,16 @@ impl HttpClient for DoorClient {
         let Body::Bytes(body) = request.body().clone() else {
             return Err(invalid("credential traffic is never a stream".to_owned()));
         };
-        let mut ours = http::Request::builder().method(request.method().as_ref()).uri(url);
+        let mut ours = http::Request::builder()
+            .method(request.method().as_ref())
+            .uri(url);
         for (name, value) in request.headers().iter() {
             ours = ours.header(name.as_str(), value.as_str());
         }
-        let ours = ours.extension(CredentialTraffic).body(body).map_err(|e| invalid(e.to_string()))?;
+        let ours = ours
+            .extension(CredentialTraffic)
+            .body(body)
+            .map_err(|e| invalid(e.to_string()))?;
         let answer = self.door.send(ours).await.map_err(|error| {
             let kind = match error {
                 DoorError::NotConnected { .. } => ErrorKind::Connection,
@@ -232,11 +273,18 @@ impl HttpClient for DoorClient {
         let mut headers = Headers::new();
         for (name, value) in answer.headers() {
             if let Ok(value) = value.to_str() {
-                headers.insert(HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value.to_owned()));
+                headers.insert(
+                    HeaderName::from(name.as_str().to_owned()),
+                    HeaderValue::from(value.to_owned()),
+                );
             }
         }
         let status = StatusCode::from(answer.status().as_u16());
-        Ok(AsyncRawResponse::from_bytes(status, headers, answer.into_body()))
+        Ok(AsyncRawResponse::from_bytes(
+            status,
+            headers,
+            answer.into_body(),
+        ))
     }
 }
 
@@ -248,7 +296,10 @@ fn first_line(text: &str) -> String {
 fn endpoint(field: &str, url: &str) -> Result<String, Failure> {
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
-    let loopback = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
+    let loopback = host
+        .trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .map_or(host == "localhost", |ip| ip.is_loopback());
     let good = match uri.as_ref().and_then(http::Uri::scheme_str) {
         Some("https") => !host.is_empty(),
         Some("http") => loopback,

@@ -11,7 +11,10 @@ const CODES: &[(&str, Code)] = &[
     ("QuotaExceeded", Code::QuotaExceeded),
     ("ClusterCoreQuotaReached", Code::QuotaExceeded),
     ("ComputeQuotaExceeded", Code::QuotaExceeded),
-    ("OverconstrainedAllocationRequest", Code::CapacityUnavailable),
+    (
+        "OverconstrainedAllocationRequest",
+        Code::CapacityUnavailable,
+    ),
     ("AllocationFailed", Code::CapacityUnavailable),
     ("ZonalAllocationFailed", Code::CapacityUnavailable),
     ("SkuNotAvailable", Code::CapacityUnavailable),
@@ -36,5 +39,8 @@ const CODES: &[(&str, Code)] = &[
 pub fn code(cloud_code: Option<&str>, http_status: u16) -> Code {
     cloud_code
         .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
-        .map_or_else(|| crate::cloud::error::code_of_status(http_status), |(_, code)| *code)
+        .map_or_else(
+            || crate::cloud::error::code_of_status(http_status),
+            |(_, code)| *code,
+        )
 }

@@ -14,8 +14,16 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// "Understand how Azure Resource Manager throttles requests": token buckets for a subscription, region and principal.
-const READ: Quota = Quota { name: "arm read", burst: 250.0, per_second: 25.0 };
-const WRITE: Quota = Quota { name: "arm write", burst: 200.0, per_second: 10.0 };
+const READ: Quota = Quota {
+    name: "arm read",
+    burst: 250.0,
+    per_second: 25.0,
+};
+const WRITE: Quota = Quota {
+    name: "arm write",
+    burst: 200.0,
+    per_second: 10.0,
+};
 
 /// Resource Manager, for one principal.
 pub struct ResourceManager {
@@ -66,15 +74,23 @@ impl ResourceManager {
     ///
     /// # Errors
     /// Every variant; `CloudError::had_no_effect` tells whether it may have had one.
-    pub async fn call_once(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, CloudError> {
-        let mut url = format!("{}{}?api-version={}", self.clouds.management_endpoint, call.path, self.api_version);
+    pub async fn call_once(
+        &self,
+        call: &Call<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, CloudError> {
+        let mut url = format!(
+            "{}{}?api-version={}",
+            self.clouds.management_endpoint, call.path, self.api_version
+        );
         for (name, value) in call.query {
             url.push('&');
             url.push_str(name);
             url.push('=');
             url.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
         }
-        self.exchange(&call.method, &url, call.body, call.operation, deadline).await
+        self.exchange(&call.method, &url, call.body, call.operation, deadline)
+            .await
     }
 
     /// Makes a call that may be repeated, with pauses, until `deadline`.
@@ -82,15 +98,33 @@ impl ResourceManager {
     /// # Errors
     /// The last attempt's error.
     pub async fn call(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, CloudError> {
-        retry::until(&self.context, Pace::CALL, deadline, || self.call_once(call, deadline), CloudError::again).await
+        retry::until(
+            &self.context,
+            Pace::CALL,
+            deadline,
+            || self.call_once(call, deadline),
+            CloudError::again,
+        )
+        .await
     }
 
     /// Every item of a list, through all its pages.
     ///
     /// # Errors
     /// The error of the page that could not be had; what came before is given up.
-    pub async fn list(&self, path: &str, operation: &str, deadline: Instant) -> Result<Vec<Value>, CloudError> {
-        let first = Call { method: Method::GET, path, query: &[], body: None, operation };
+    pub async fn list(
+        &self,
+        path: &str,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, CloudError> {
+        let first = Call {
+            method: Method::GET,
+            path,
+            query: &[],
+            body: None,
+            operation,
+        };
         let mut answer = self.call(&first, deadline).await?;
         let mut items = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -98,7 +132,12 @@ impl ResourceManager {
             if let Some(page) = answer.body.get_mut("value").and_then(Value::as_array_mut) {
                 items.append(page);
             }
-            let Some(next) = answer.body.get("nextLink").and_then(Value::as_str).map(str::to_owned) else {
+            let Some(next) = answer
+                .body
+                .get("nextLink")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+            else {
                 return Ok(items);
             };
             // A page that comes twice would never end; a link to elsewhere would give our token away.
@@ -120,7 +159,8 @@ impl ResourceManager {
     }
 
     fn is_ours(&self, url: &str) -> bool {
-        url.strip_prefix(&self.clouds.management_endpoint).is_some_and(|rest| rest.starts_with('/'))
+        url.strip_prefix(&self.clouds.management_endpoint)
+            .is_some_and(|rest| rest.starts_with('/'))
     }
 
     async fn exchange(
@@ -133,32 +173,53 @@ impl ResourceManager {
     ) -> Result<Answer, CloudError> {
         let quota = if method == Method::GET { READ } else { WRITE };
         let taken = self.limiter.take(&self.scope, &[quota], deadline).await;
-        taken.map_err(|wait| CloudError::Queue { operation: operation.to_owned(), wait })?;
+        taken.map_err(|wait| CloudError::Queue {
+            operation: operation.to_owned(),
+            wait,
+        })?;
         let bearer = self.tokens.bearer(operation).await?;
         let text = body.map(ToString::to_string).unwrap_or_default();
         let request = http::Request::builder()
             .method(method)
             .uri(url)
-            .header(http::header::AUTHORIZATION, format!("Bearer {}", bearer.expose()))
+            .header(
+                http::header::AUTHORIZATION,
+                format!("Bearer {}", bearer.expose()),
+            )
             .header(http::header::CONTENT_TYPE, "application/json")
             .header(http::header::CONTENT_LENGTH, text.len())
             .body(Bytes::from(text))
-            .map_err(|e| CloudError::Unreadable { operation: operation.to_owned(), why: e.to_string() })?;
+            .map_err(|e| CloudError::Unreadable {
+                operation: operation.to_owned(),
+                why: e.to_string(),
+            })?;
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
-        let answer = answer.map_err(|source| CloudError::NoAnswer { operation: operation.to_owned(), source })?;
+        let answer = answer.map_err(|source| CloudError::NoAnswer {
+            operation: operation.to_owned(),
+            source,
+        })?;
         read(&answer, operation, &self.context)
     }
 }
 
 fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, CloudError> {
-    let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned)
+    };
     let http_status = answer.status().as_u16();
     let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
     if answer.status().is_success() {
         if !answer.body().is_empty() && body.is_none() {
             let why = format!("{} bytes that are no JSON", answer.body().len());
-            return Err(CloudError::Unreadable { operation: operation.to_owned(), why });
+            return Err(CloudError::Unreadable {
+                operation: operation.to_owned(),
+                why,
+            });
         }
         return Ok(Answer {
             http_status,
@@ -185,5 +246,9 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
 fn innermost_code(error: Option<&Value>) -> Option<String> {
     let details = error?.get("details")?.as_array()?;
     let known = |code: &&str| error::code(Some(code), 0) != error::code(None, 0);
-    details.iter().filter_map(|d| d.get("code")?.as_str()).find(known).map(str::to_owned)
+    details
+        .iter()
+        .filter_map(|d| d.get("code")?.as_str())
+        .find(known)
+        .map(str::to_owned)
 }

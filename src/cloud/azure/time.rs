@@ -15,7 +15,10 @@ mod tests {
 
     #[test]
     fn azures_seven_digits_and_offset_are_read() {
-        assert_eq!(milliseconds("1970-01-01T00:00:01.5000000+00:00"), Some(1500));
+        assert_eq!(
+            milliseconds("1970-01-01T00:00:01.5000000+00:00"),
+            Some(1500)
+        );
         assert_eq!(milliseconds("yesterday"), None);
     }
 }
