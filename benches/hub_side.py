@@ -1,0 +1,307 @@
+"""The hub's side of the figures: real spawner objects in a process of their own, ours or the peer's.
+
+`Side` starts it and talks to it in JSON lines; run as a program (`hub_side.py ours|peer`) it makes the spawners as the
+hub does, from a database and the hub's settings, and calls their methods. There is no hub around them: what a hub does
+for a server besides (its own queries, its proxy's routes) is the same for every spawner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+PACKAGES = {"ours": "cloudspawner", "peer": "fargatespawner"}
+
+Json = dict[str, Any]
+
+
+class Side:
+    """One process of spawners; requests are answered one at a time."""
+
+    def __init__(self, which: str, env: dict[str, str], *, host: str, program: str) -> None:
+        """Start it.
+
+        Args:
+            which: "ours" or "peer".
+            env: its environment.
+            host: the ECS host, for `aws_ecs_host`.
+            program: where our program is.
+        """
+        self.process = subprocess.Popen(  # noqa: S603 - this very file
+            [sys.executable, "-W", "ignore", __file__, which, host, program],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Side:
+        """The side itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        self.process.communicate()
+
+    def begin(self, do: str, **arguments: object) -> None:
+        """Ask for something; `end` waits for it."""
+        assert self.process.stdin  # noqa: S101 - it is PIPE
+        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self.process.stdin.flush()
+
+    def end(self) -> Any:
+        """The answer to what was begun."""
+        assert self.process.stdout  # noqa: S101 - it is PIPE
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the process with the spawners ended; its log is above")
+        return json.loads(line)
+
+    def ask(self, do: str, **arguments: object) -> Any:
+        """Both at once."""
+        self.begin(do, **arguments)
+        return self.end()
+
+    def children(self) -> list[int]:
+        """The process ids of the `serve` children, of which there are several only while `fill`ed."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, _, rest = stat.read_text().rpartition(")")
+            except OSError:
+                continue  # it has ended meanwhile
+            if int(rest.split()[1]) == self.process.pid and "(cloudspawner" in name:
+                found.append(int(stat.parent.name))
+        return found
+
+
+def run_task_args(spawner: Any) -> Json:
+    """RunTask's arguments as fargatespawner's README has them; the same function configures both."""
+    environment = [{"name": name, "value": value} for name, value in sorted(spawner.get_env().items())]
+    command = [*spawner.cmd, *spawner.get_args()]
+    return {
+        "cluster": "notebooks",
+        "taskDefinition": "notebook",
+        "overrides": {"containerOverrides": [{"name": "notebook", "command": command, "environment": environment}]},
+        "count": 1,
+        "launchType": "FARGATE",
+        "networkConfiguration": {
+            "awsvpcConfiguration": {
+                "subnets": ["subnet-0123abcd"],
+                "securityGroups": ["sg-0123abcd"],
+                "assignPublicIp": "DISABLED",
+            }
+        },
+    }
+
+
+class Warnings(logging.Handler):
+    """Counts them: our poll never raises, and says "alive" of what it could not find out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One more."""
+        self.count += 1
+
+
+class Spawners:
+    """Makes and uses spawners of one package."""
+
+    def __init__(self, which: str, host: str, program: str) -> None:
+        from jupyterhub import orm  # noqa: PLC0415 - the process that measures does not need JupyterHub
+        from jupyterhub.objects import Hub  # noqa: PLC0415
+        from traitlets.config import Config  # noqa: PLC0415
+
+        package = import_module(PACKAGES[which])
+        self.ours = which == "ours"
+        logging.disable(logging.INFO)  # else alembic tells of each new database
+        self.db = orm.new_session_factory("sqlite:///:memory:")()
+        spawner = {
+            "aws_region": "eu-west-1",
+            "aws_ecs_host": host,
+            "notebook_port": 8888,
+            "notebook_scheme": "http",
+            "get_run_task_args": run_task_args,
+            "authentication_class": package.FargateSpawnerSecretAccessKeyAuthentication,
+        }
+        if self.ours:
+            spawner["program"] = [program]
+        config = Config(
+            FargateSpawner=spawner,
+            FargateSpawnerSecretAccessKeyAuthentication={
+                "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
+                "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
+            },
+        )
+        self.settings = {
+            "cookie_secret": b"0123456789abcdef" * 2,
+            "hub": Hub(base_url="/hub/"),
+            "config": config,
+            "spawner_class": package.FargateSpawner,
+            "allow_named_servers": True,
+        }
+        self.made: list[Any] = []
+        self.total = 0
+        self.warnings = Warnings()
+
+    def make(self, count: int) -> None:
+        """So many spawners of users of their own, ready to start."""
+        from jupyterhub import orm  # noqa: PLC0415
+        from jupyterhub.objects import Server  # noqa: PLC0415
+        from jupyterhub.user import User  # noqa: PLC0415
+
+        rows = [orm.User(name=f"user{self.total + number}") for number in range(count)]
+        servers = [orm.Server(base_url=f"/user/{row.name}/") for row in rows]
+        self.total += count
+        self.db.add_all([*rows, *servers])
+        self.db.commit()
+        self.made = []
+        for row, server in zip(rows, servers, strict=True):
+            spawner = User(row, self.settings, self.db).get_or_create_spawner("", "")
+            spawner.server = Server(orm_server=server)
+            spawner.clear_state()
+            spawner.api_token = "0" * 32
+            self.made.append(spawner)
+        self.db.commit()
+        self.made[0].log.addHandler(self.warnings)  # all share it; a second time changes nothing
+
+    async def start(self, *, count: int) -> list[Json]:
+        """Start so many at once; when each returned, and what."""
+        self.make(count)
+
+        async def one(spawner: Any) -> Json:
+            try:
+                url, error = await spawner.start(), None
+            except Exception as failure:
+                url, error = "", repr(failure)
+            return {"returned_at_ms": time.time() * 1000, "url": url, "error": error}
+
+        return await asyncio.gather(*map(one, self.made))
+
+    async def stop(self) -> None:
+        """Stop all of them."""
+        await asyncio.gather(*(spawner.stop() for spawner in self.made))
+
+    async def fill(self, *, count: int, batch: int = 100) -> list[Json]:
+        """Start so many, and give the states that the hub's database would keep of them.
+
+        Each batch has a program of its own: one alone keeps to the cloud's quota of starts, which takes a minute for a
+        thousand. All end at once when all runs.
+
+        Raises:
+            RuntimeError: a start failed.
+        """
+        states = []
+        traits = self.settings["config"].FargateSpawner
+        for number in range(count // batch):
+            traits.program_env = {"BENCH_BATCH": str(number)}
+            for answer in await self.start(count=batch):
+                if answer["error"]:
+                    raise RuntimeError(answer["error"])
+            states += [spawner.get_state() for spawner in self.made]
+        del traits["program_env"]
+        return states
+
+    async def close(self) -> None:
+        """End our programs; the servers run on."""
+        await import_module("cloudspawner.program").Program.close_all()
+
+    async def adopt(self, *, states: list[Json]) -> None:
+        """Make spawners of servers that run already, as after a restart of the hub."""
+        self.make(len(states))
+        for spawner, state in zip(self.made, states, strict=True):
+            spawner.load_state(state)
+
+    async def poll(self, *, alone: int = 0, rounds: int = 1, interval: float = 30) -> Json:
+        """Poll one server `alone` times in a row, or else all of them at once; so many rounds.
+
+        Returns:
+            CPU milliseconds of this process for each poll (the median of the rounds), and how many polls failed, or did
+            not say that the server runs, or were warned of in the log.
+        """
+        for spawner in self.made:
+            spawner.poll_interval = interval
+        cpu_ms, wrong, polls = [], 0, alone or len(self.made)
+        self.warnings.count = 0
+        gc.collect()
+        for _ in range(rounds):
+            before = time.process_time()
+            if alone:
+                answers = [await self._poll(self.made[0]) for _ in range(alone)]
+            else:
+                answers = await asyncio.gather(*map(self._poll, self.made))
+            cpu_ms.append((time.process_time() - before) * 1000 / polls)
+            wrong += sum(answer is not None for answer in answers)
+        return {"cpu_ms": median(cpu_ms), "wrong": wrong + self.warnings.count}
+
+    async def poll_apart(self, *, count: int, pause_ms: int) -> Json:
+        """Poll so many servers one by one, with a pause before each, which is not counted."""
+        cpu_ms, wrong = 0.0, 0
+        self.warnings.count = 0
+        gc.collect()
+        for spawner in self.made[:count]:
+            spawner.poll_interval = 30
+            await asyncio.sleep(pause_ms / 1000)
+            before = time.process_time()
+            wrong += await self._poll(spawner) is not None
+            cpu_ms += (time.process_time() - before) * 1000
+        return {"cpu_ms": cpu_ms / count, "wrong": wrong + self.warnings.count}
+
+    async def poll_spread(self, *, seconds: float, rounds: int) -> Json:
+        """Poll all of them each `seconds`, evenly spread, for so many rounds."""
+        for spawner in self.made:
+            spawner.poll_interval = seconds
+
+        async def one(position: int, spawner: Any) -> int:
+            await asyncio.sleep(seconds * position / len(self.made))
+            wrong = 0
+            for _ in range(rounds):
+                next_at = time.monotonic() + seconds
+                wrong += await self._poll(spawner) is not None
+                await asyncio.sleep(max(0, next_at - time.monotonic()))
+            return wrong
+
+        self.warnings.count = 0
+        wrong = sum(await asyncio.gather(*(one(*pair) for pair in enumerate(self.made))))
+        return {"wrong": wrong + self.warnings.count}
+
+    async def _poll(self, spawner: Any) -> object:
+        try:
+            return await spawner.poll()
+        except Exception as failure:  # the hub takes it for a death; counted
+            return repr(failure)
+
+
+async def serve(spawners: Spawners) -> None:
+    """Answer requests until stdin closes."""
+    if not spawners.ours:
+        # Its progress ends in a future that nobody reads, which asyncio tells of at each start.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        request = json.loads(line)
+        answer = await getattr(spawners, request.pop("do"))(**request)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    if spawners.ours:
+        await spawners.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Spawners(*sys.argv[1:])))
