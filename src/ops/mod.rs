@@ -4,6 +4,7 @@
 //! is the backend's business; how frames become bytes is `serve`'s.
 
 mod check;
+mod clean_up;
 mod desk;
 mod gc;
 mod link;
