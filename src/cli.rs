@@ -74,6 +74,7 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
         ops: Ops::new(&Surroundings {
             door: door(cli, &context)?,
             limiter: Arc::new(Limiter::default()),
+            serves: matches!(cli.command, Command::Serve),
             context,
         }),
         redactor,

@@ -1,4 +1,4 @@
-//! cloudspawner starts JupyterHub's single-user servers on AWS Fargate.
+//! cloudspawner starts JupyterHub's single-user servers on AWS Fargate and on Azure Machine Learning compute instances.
 //!
 //! The rooms, each of which uses only those to its right:
 //! `cli` > `serve` > `ops` > `backend` > `cloud` > `net`. `wire`, `error`, `context` and `redact` are leaves that all may use.

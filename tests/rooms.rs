@@ -92,6 +92,12 @@ fn each_crate_is_named_in_its_own_room_only() {
                 assert!(!code.contains(of_aws), "{name} names {of_aws}");
             }
         }
+        if name != "cloud/azure/auth.rs" {
+            assert!(
+                !code.contains("azure_identity"),
+                "{name} names azure_identity"
+            );
+        }
         if name != "main.rs" {
             assert!(
                 !code.contains("process::exit") && !code.contains("ExitCode"),
@@ -111,7 +117,7 @@ fn each_crate_is_named_in_its_own_room_only() {
 
 #[test]
 fn a_backend_names_no_other_backend() {
-    let backends = ["fargate"];
+    let backends = ["azure_ml", "fargate"];
     for (_, path, text) in sources() {
         let mut parts = path.iter().filter_map(|p| p.to_str());
         if parts.next() != Some("backend") {

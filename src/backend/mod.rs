@@ -3,11 +3,13 @@
 //! A backend is one folder here and one line in `registry`. It turns config and spec into its cloud's own calls and its
 //! cloud's answers into [`Sighting`]s; deadlines, cancelling, locks, watch groups and frames are the verbs' business.
 
+pub mod azure_ml;
 pub mod config;
 pub mod fargate;
 pub mod names;
 pub mod record;
 pub mod registry;
+pub mod tags;
 
 pub use record::Record;
 
@@ -16,7 +18,7 @@ use crate::error::Failure;
 use crate::net::Door;
 use crate::net::limiter::Limiter;
 use crate::wire::reply::Check;
-use crate::wire::{Phase, Secret, StartParams};
+use crate::wire::{Cleanup, Phase, Secret, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Surroundings {
     pub door: Arc<dyn Door>,
     /// The quotas, shared by all of this process.
     pub limiter: Arc<Limiter>,
+    /// Whether this process lives as long as a hub, so that it can listen for people.
+    pub serves: bool,
 }
 
 /// The settings that come with every request.
@@ -82,8 +86,13 @@ pub trait Site: Send + Sync {
     /// The same for all requests that mean the same place with the same credentials.
     fn id(&self) -> &str;
 
-    /// How many servers one call tells about.
+    /// How many servers one call tells about; the room that is left in a call is filled up to this.
     fn batch(&self) -> usize;
+
+    /// How many calls it takes to look at so many servers: the more it takes, the more slowly starts look.
+    fn calls_for(&self, servers: usize) -> u32 {
+        u32::try_from(servers.div_ceil(self.batch())).unwrap_or(u32::MAX)
+    }
 
     /// Asks how these are; the answers are in their order. One bad record never fails the others. May be repeated.
     fn observe<'a>(
@@ -134,6 +143,11 @@ pub trait Launch: Send + Sync {
 
     /// The record of an older attempt that the request's state told of.
     fn older(&self) -> Option<&Record>;
+
+    /// Whether another resource with the same key must make way for this start.
+    fn displaces(&self, other: &Record) -> bool {
+        other.attempt != self.record().attempt
+    }
 
     /// Whether something may exist in the cloud that this attempt created.
     fn may_exist(&self) -> bool;
@@ -217,12 +231,16 @@ pub struct Report {
     pub message: &'static str,
     /// Its exit status, once ended.
     pub exit_code: Option<i32>,
-    /// Where it answers.
+    /// Where it answers, for the hub's proxy.
     pub url: Option<String>,
+    /// The server's own address, where `url` only leads there.
+    pub target_url: Option<String>,
     /// The cloud's own words for why it ended.
     pub reason: Option<String>,
     /// Why it counts as a failed start, where it ended or is ending.
     pub ending: Option<Failure>,
+    /// Whether something of it is left that `stop` must remove, though it has ended.
+    pub cleanup: Cleanup,
     /// When to look again while someone waits for it.
     pub look_again: Duration,
     /// When it was last used, RFC 3339.

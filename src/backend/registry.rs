@@ -1,6 +1,6 @@
 //! The backends that are built in, one line each.
 
-use super::{Backend, Surroundings, fargate};
+use super::{Backend, Surroundings, azure_ml, fargate};
 use crate::error::Failure;
 use crate::wire::Code;
 use std::collections::BTreeMap;
@@ -13,7 +13,10 @@ impl Registry {
     /// Makes every backend; none of them asks its cloud yet.
     #[must_use]
     pub fn new(surroundings: &Surroundings) -> Self {
-        let all: [Arc<dyn Backend>; 1] = [Arc::new(fargate::Fargate::new(surroundings.clone()))];
+        let all: [Arc<dyn Backend>; 2] = [
+            Arc::new(azure_ml::AzureMl::new(surroundings.clone())),
+            Arc::new(fargate::Fargate::new(surroundings.clone())),
+        ];
         Self(
             all.into_iter()
                 .map(|backend| (backend.name(), backend))

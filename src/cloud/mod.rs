@@ -1,3 +1,7 @@
 //! Cloud plumbing: credentials, signing, protocols and error tables, without any idea of servers.
 
 pub mod aws;
+pub mod azure;
+pub mod error;
+
+pub use error::CloudError;

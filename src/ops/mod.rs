@@ -4,6 +4,7 @@
 //! is the backend's business; how frames become bytes is `serve`'s.
 
 mod check;
+mod clean_up;
 mod desk;
 mod gc;
 mod link;
@@ -53,6 +54,15 @@ impl Ops {
     #[must_use]
     pub fn backends(&self) -> Vec<String> {
         self.registry.names()
+    }
+
+    /// How long a stop on this backend may take where the request does not say.
+    #[must_use]
+    pub fn stop_timeout(&self, backend: &str) -> Duration {
+        let minutes = Duration::from_mins(2);
+        self.registry
+            .get(backend)
+            .map_or(minutes, |backend| backend.stop_timeout())
     }
 
     /// Whether a server of this record that is not listed may still appear.

@@ -228,6 +228,7 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
         phase,
         exit_code: None,
         url: None,
+        target_url: None,
         cleanup: Cleanup::None,
         reason: None,
         error: None,
@@ -239,7 +240,9 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
 fn seen(key: &str, report: Report, state: Option<crate::wire::State>) -> ServerStatus {
     ServerStatus {
         exit_code: report.exit_code,
+        cleanup: report.cleanup,
         url: report.url,
+        target_url: report.target_url,
         reason: report.reason,
         last_activity: report.last_activity,
         state,

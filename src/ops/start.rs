@@ -1,5 +1,6 @@
 //! `start`: create, watch, answer; and leave nothing behind where that does not succeed.
 
+use super::clean_up::{Interruption, Trouble, clean_up_until};
 use super::link::Link;
 use super::{Ops, check_server};
 use crate::backend::{Backend, Created, Found, Launch, Record, Sighting, Then, names};
@@ -7,42 +8,17 @@ use crate::error::Failure;
 use crate::net::retry::Pace;
 use crate::wire::reply::StartResult;
 use crate::wire::{Cleanup, Code, Phase, StartParams};
-use std::time::Duration;
 use tokio::time::Instant;
 
-/// Clean-up after the deadline (protocol, start: "5 s more").
-const CLEANUP_AFTER_DEADLINE: Duration = Duration::from_secs(5);
-/// Clean-up after a cancel (protocol, start: "a cancelled start has 120 s").
-const CLEANUP_AFTER_CANCEL: Duration = Duration::from_mins(2);
 /// So many definite refusals to tell how a server is, one after the other, and the start gives up.
 const MOST_REFUSALS: u32 = 3;
 
-/// How a start was broken off.
-enum Interruption {
-    Cancelled,
-    Deadline,
-    Ending,
-}
-
 /// How a server's way up ended.
 enum Ended {
-    /// It runs, at this address.
-    Up(String),
+    /// It runs, at this address; the second is its own, where the first only leads there.
+    Up(String, Option<String>),
     /// It will not come up; `over` where nothing of it is left to stop.
     Down { failure: Failure, over: bool },
-}
-
-/// What is known while a start is under way, for the case that it is broken off.
-#[derive(Default)]
-struct Trouble {
-    /// What was last in the way.
-    last: Option<Failure>,
-    /// The server has ended by itself: there is nothing to stop.
-    over: bool,
-    /// Something was created in an earlier try of this start.
-    created_before: bool,
-    /// The state that the request brought may stand for an older attempt's server that nobody has stopped yet.
-    older_left: bool,
 }
 
 impl Ops {
@@ -93,13 +69,13 @@ impl Ops {
             .await;
         let _turn = match turn {
             Ok(turn) => turn,
-            Err(interruption) => return Err(failure_of(&interruption, None)),
+            Err(interruption) => return Err(interruption.into_failure(None)),
         };
         let began_ms = self.context.now_ms();
         let mut launch = self
             .interruptible(link, deadline, backend.launch(params))
             .await
-            .unwrap_or_else(|interruption| Err(failure_of(&interruption, None)))?;
+            .unwrap_or_else(|interruption| Err(interruption.into_failure(None)))?;
         for warning in launch.warnings() {
             tracing::warn!(key = launch.record().key, "{warning}");
         }
@@ -119,7 +95,7 @@ impl Ops {
             }
             Ok(Err(failure)) => (failure, None),
             Err(interruption) => (
-                failure_of(&interruption, trouble.last.take()),
+                interruption.into_failure(trouble.last.take()),
                 Some(interruption),
             ),
         };
@@ -128,8 +104,7 @@ impl Ops {
                 &params.backend,
                 launch.as_mut(),
                 link,
-                deadline,
-                interruption,
+                clean_up_until(interruption, deadline),
                 trouble,
                 failure,
             )
@@ -176,13 +151,17 @@ impl Ops {
             trouble.created_before = true;
             link.announce(launch.record().write(backend)?);
             match self.follow(launch, link, deadline, trouble).await {
-                Ended::Up(url) => {
+                Ended::Up(url, target_url) => {
                     let record = Record {
                         url: Some(url.clone()),
                         ..launch.record().clone()
                     };
                     let state = record.write(backend)?;
-                    return Ok(StartResult { url, state });
+                    return Ok(StartResult {
+                        url,
+                        target_url,
+                        state,
+                    });
                 }
                 Ended::Down { failure, over } => {
                     trouble.over = over;
@@ -209,7 +188,8 @@ impl Ops {
     ) -> Result<(), Failure> {
         const REASON: &str = "replaced by a newer start of the same server";
         let site = launch.site();
-        if let Some(older) = launch.older().filter(|older| older.reference.is_some()) {
+        let in_the_way = |older: &&Record| older.reference.is_some() && launch.displaces(older);
+        if let Some(older) = launch.older().filter(in_the_way) {
             self.remove_surely(&site, older, false, REASON, deadline)
                 .await?;
         }
@@ -227,7 +207,8 @@ impl Ops {
             Err(failure) => return Err(failure),
         };
         let before = |f: &&Found| {
-            f.record.attempt != launch.record().attempt
+            launch.displaces(&f.record)
+                && matches!(f.report.phase, Phase::Pending | Phase::Running)
                 && f.created_at_ms.is_none_or(|created| created <= began_ms)
         };
         for older in found.iter().filter(before) {
@@ -307,15 +288,15 @@ impl Ops {
                         link.tell(told, report.percent, report.message);
                     }
                     if let (Phase::Running, Some(url)) = (report.phase, report.url) {
-                        return Ended::Up(url);
+                        return Ended::Up(url, report.target_url);
                     }
                     if let Some(failure) = report.ending {
                         // Only once it has ended may a new one take its place; any other end is told at once.
-                        let over = matches!(report.phase, Phase::Exited | Phase::Gone);
-                        if over || failure.code() != Code::CapacityUnavailable {
+                        let ended = matches!(report.phase, Phase::Exited | Phase::Gone);
+                        if ended || failure.code() != Code::CapacityUnavailable {
                             return Ended::Down {
                                 failure,
-                                over: true,
+                                over: report.cleanup == Cleanup::None,
                             };
                         }
                     }
@@ -354,63 +335,6 @@ impl Ops {
     async fn pause(&self, pace: Pace, failures: u32) {
         tokio::time::sleep(pace.pause(failures, None, &self.context)).await;
     }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a different thing, and all are at hand in one place"
-    )]
-    async fn clean_up(
-        &self,
-        backend: &str,
-        launch: &mut dyn Launch,
-        link: &Link,
-        deadline: Instant,
-        interruption: Option<Interruption>,
-        trouble: &Trouble,
-        failure: Failure,
-    ) -> Failure {
-        let nothing_left = if trouble.created_before {
-            Cleanup::Done
-        } else {
-            Cleanup::None
-        };
-        if trouble.over || !launch.may_exist() {
-            return failure.with_cleanup(nothing_left);
-        }
-        let until = match interruption {
-            Some(Interruption::Ending) => return failure.with_cleanup(Cleanup::Needed),
-            Some(Interruption::Cancelled) => Instant::now() + CLEANUP_AFTER_CANCEL,
-            Some(Interruption::Deadline) => Instant::now() + CLEANUP_AFTER_DEADLINE,
-            None => deadline.max(Instant::now()) + CLEANUP_AFTER_DEADLINE,
-        };
-        let removal = async {
-            match launch.settle(until).await? {
-                crate::backend::Settled::Nothing => Ok(nothing_left),
-                crate::backend::Settled::Created => {
-                    link.announce(launch.record().write(backend)?);
-                    let reason = format!("start did not succeed: {:?}", failure.code());
-                    let site = launch.site();
-                    self.remove_surely(&site, launch.record(), false, &reason, until)
-                        .await
-                        .map(|_| Cleanup::Done)
-                }
-            }
-        };
-        let removed = tokio::select! {
-            removed = tokio::time::timeout_at(until, removal) => removed
-                .unwrap_or_else(|_| Err(Failure::new(Code::Deadline, "the cloud did not accept the removal in time"))),
-            () = link.ending.cancelled() => Err(Failure::new(Code::Cancelled, "the program ends")),
-        };
-        match removed {
-            Ok(cleanup) => failure.with_cleanup(cleanup),
-            Err(why) => {
-                tracing::warn!(key = launch.record().key, %why, "something may be left");
-                failure
-                    .with_cleanup(Cleanup::Needed)
-                    .because(format!("clean-up: {}", why.0.message))
-            }
-        }
-    }
 }
 
 /// The server's key: its state's, or made from whose it is.
@@ -420,18 +344,6 @@ fn key_of(params: &StartParams, backend: &dyn Backend) -> String {
         .as_ref()
         .and_then(|state| Record::read(state, backend.name()).ok());
     record.map_or_else(|| names::key(&params.server), |record| record.key)
-}
-
-fn failure_of(interruption: &Interruption, trouble: Option<Failure>) -> Failure {
-    match (interruption, trouble) {
-        (Interruption::Cancelled, _) => Failure::new(Code::Cancelled, "the start was cancelled"),
-        (Interruption::Ending, _) => Failure::new(Code::Cancelled, "the program ends"),
-        (Interruption::Deadline, Some(trouble)) => trouble.because("the start's time was up"),
-        (Interruption::Deadline, None) => Failure::new(
-            Code::Deadline,
-            "the server did not come up in the start's time",
-        ),
-    }
 }
 
 /// What the person who waits reads while something is tried again.

@@ -214,9 +214,9 @@ impl Group {
             .collect()
     }
 
-    fn batches_followed(&self) -> u32 {
+    fn calls_for_followed(&self) -> u32 {
         let followed = self.lock().values().filter(|m| m.followers > 0).count();
-        u32::try_from(followed.div_ceil(self.site.batch())).unwrap_or(u32::MAX)
+        self.site.calls_for(followed)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Member>> {
@@ -235,8 +235,8 @@ impl Follow {
     /// The next observation, as soon as it is worth asking; starts that run side by side share each refresh.
     pub async fn next(&mut self, deadline: Instant) -> Look {
         let last = self.group.last(&self.reference).map(|look| look.at);
-        let batches = self.group.batches_followed().max(1);
-        let due = last.unwrap_or_else(Instant::now) + self.pause * batches;
+        let calls = self.group.calls_for_followed().max(1);
+        let due = last.unwrap_or_else(Instant::now) + self.pause * calls;
         tokio::time::sleep_until(due).await;
         let newer = last.map_or(due, |at| at + Duration::from_nanos(1));
         let look = self

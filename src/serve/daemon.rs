@@ -1,8 +1,8 @@
 //! Many requests at once, matched by id, until stdin ends.
 
+use super::Service;
 use super::framing::{Lines, write_frames};
 use super::reading::{self, Incoming, Message, Rejected};
-use super::{Service, time_for};
 use crate::error::Failure;
 use crate::ops::{Acks, Link, Output};
 use crate::wire::reply::CancelResult;
@@ -141,7 +141,7 @@ impl Daemon {
                 acks,
             },
         );
-        let deadline = received + time_for(&request, timeout_ms);
+        let deadline = received + self.service.time_for(&request, timeout_ms);
         let (service, output, frame_id) = (self.service.clone(), self.output.clone(), id.clone());
         let task = self.tasks.spawn(async move {
             let _held = service.redactor.hold(&request);

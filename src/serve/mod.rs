@@ -66,6 +66,22 @@ impl Service {
     }
 }
 
+impl Service {
+    /// How long a request may take (protocol, start: the defaults by verb).
+    fn time_for(&self, request: &Request, timeout_ms: Option<u64>) -> Duration {
+        let default = match request {
+            Request::Start(_) => Duration::from_secs(290),
+            Request::Poll(_) => Duration::from_secs(20),
+            Request::Stop(params) => self.ops.stop_timeout(&params.backend),
+            Request::Gc(_) => Duration::from_mins(5),
+            Request::Check(_) | Request::Cancel(_) => Duration::from_secs(30),
+        };
+        timeout_ms
+            .map_or(default, Duration::from_millis)
+            .min(LONGEST)
+    }
+}
+
 fn too_late() -> Failure {
     Failure::new(Code::Deadline, "the request's time was up")
 }
@@ -82,16 +98,4 @@ async fn unless_cancelled<T>(
 
 fn json(result: impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(result).map_err(|e| Failure::new(Code::Internal, e.to_string()))
-}
-
-/// How long a request may take (protocol, start: the defaults by verb).
-fn time_for(request: &Request, timeout_ms: Option<u64>) -> Duration {
-    let default = match request {
-        Request::Start(_) => 290_000,
-        Request::Poll(_) => 20_000,
-        Request::Stop(_) => 120_000,
-        Request::Gc(_) => 300_000,
-        Request::Check(_) | Request::Cancel(_) => 30_000,
-    };
-    Duration::from_millis(timeout_ms.unwrap_or(default)).min(LONGEST)
 }

@@ -1,8 +1,8 @@
 //! One request a process: for people and CI.
 
+use super::Service;
 use super::framing::{Line, Lines, write_frames};
 use super::reading::{self, Message, Rejected};
-use super::{Service, time_for};
 use crate::error::Failure;
 use crate::ops::{Acks, Link, Output};
 use crate::wire::{Code, Frame};
@@ -72,7 +72,7 @@ where
                 let _ = interrupted.await;
                 cancelled.cancel();
             });
-            let deadline = received + time_for(&incoming.request, incoming.timeout_ms);
+            let deadline = received + service.time_for(&incoming.request, incoming.timeout_ms);
             match service.answer(incoming.request, &link, deadline).await {
                 Ok(result) => (
                     Frame::Result {

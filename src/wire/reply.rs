@@ -90,6 +90,9 @@ pub enum Phase {
 pub struct StartResult {
     /// Where the server answers: scheme, host and port.
     pub url: String,
+    /// The server's own address, where `url` only leads there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_url: Option<String>,
     /// The state to keep.
     pub state: State,
 }
@@ -112,6 +115,9 @@ pub struct ServerStatus {
     pub exit_code: Option<i32>,
     /// Where it answers, once known.
     pub url: Option<String>,
+    /// The server's own address, where `url` only leads there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_url: Option<String>,
     /// Whether `stop` has something left to do.
     pub cleanup: Cleanup,
     /// The cloud's own words for why it ended.
@@ -174,6 +180,30 @@ pub struct Check {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+impl Check {
+    /// It is as it should be.
+    #[must_use]
+    pub fn good(name: &str, message: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: true,
+            message: message.to_owned(),
+            hint: None,
+        }
+    }
+
+    /// It is not, and this is what to do.
+    #[must_use]
+    pub fn bad(name: &str, failure: &impl ToString, hint: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: false,
+            message: failure.to_string(),
+            hint: Some(hint.to_owned()),
+        }
+    }
 }
 
 /// The result of `cancel`.

@@ -1,6 +1,6 @@
 """Where credentials, region and endpoint come from: the official chain, or what a request names.
 
-Not reachable on loopback: the ECS container role by a relative URI (169.254.170.2 is fixed) and SSO (its endpoint is fixed).
+The container's relative URI and SSO have fixed addresses: `test_credential_services.py` tries them.
 """
 
 import json

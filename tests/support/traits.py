@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cloudspawner.azure_ml import AMLSpawner
 from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
 from cloudspawner.spawner import CloudSpawner
 
@@ -13,7 +14,7 @@ END = "<!-- end of traits -->\n"
 def table() -> str:
     """A table for each class, sorted by trait."""
     parts = []
-    for kind in (FargateSpawner, CloudSpawner, FargateSpawnerSecretAccessKeyAuthentication):
+    for kind in (FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication, AMLSpawner, CloudSpawner):
         own = kind.class_own_traits(config=True)
         rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
         title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")

@@ -1,5 +1,6 @@
 """JupyterHub spawners that start single-user servers in the cloud, through the `cloudspawner` program."""
 
+from .azure_ml import AMLSpawner
 from .errors import ConfigurationError, SpawnFailed
 from .fargate import (
     FargateSpawner,
@@ -11,6 +12,7 @@ from .fargate import (
 from .spawner import CloudSpawner
 
 __all__ = [
+    "AMLSpawner",
     "CloudSpawner",
     "ConfigurationError",
     "FargateSpawner",

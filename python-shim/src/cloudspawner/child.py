@@ -19,8 +19,8 @@ from typing import IO
 from . import wire
 from .wire import JsonObject, ProgramError
 
-# asyncio's StreamReader stops at 64 KiB a line unless it is told otherwise; the slack is for the newline.
-_LINE_LIMIT = wire.MAX_FRAME_BYTES + 1024
+# The longest line of the program's log that is forwarded whole.
+_LOG_LINE_LIMIT = 1024 * 1024
 # A program that starts says hello within milliseconds; this is for a machine under heavy load.
 _HELLO_SECONDS = 10.0
 # How long the hub waits for the program's end before it leaves it to itself (a stop may still run) or kills it.
@@ -30,6 +30,35 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 class ChildDied(Exception):
     """The process ended, or was ended, while a request was in flight."""
+
+
+class _Frames(asyncio.Protocol):
+    """Splits what the process writes into lines as it arrives: no task is woken for a frame, since polls are many."""
+
+    def __init__(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._on_end = on_end
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def data_received(self, data: bytes) -> None:
+        first, *rest = data.split(b"\n")
+        self._keep(first)
+        for part in rest:
+            line = b"".join(self._parts)
+            self._parts, self._size = [], 0
+            self._on_line(line)
+            self._keep(part)
+
+    def _keep(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > wire.MAX_FRAME_BYTES:
+            self._parts, self._size = [], 0
+            self._on_end("the program wrote a line of more than 4 MiB")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end("")
 
 
 class Child:
@@ -47,6 +76,8 @@ class Child:
         self.hello: JsonObject = {}
         self.last_heard = 0.0
         self.ended = asyncio.Event()
+        self._hello: asyncio.Future[None] = self._loop.create_future()
+        self._silent = asyncio.Event()
 
     @classmethod
     async def start(
@@ -84,17 +115,18 @@ class Child:
         assert stdin is not None and stdout is not None and stderr is not None  # noqa: PT018, S101 - all are PIPE
         self._stdin, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
         self._transports.append(self._stdin)
-        frames, logs = await self._reader(stdout), await self._reader(stderr)
-        hello: asyncio.Future[None] = self._loop.create_future()
-        self._task = self._loop.create_task(self._run(frames, logs, hello), name="cloudspawner serve")
-        done, _ = await asyncio.wait([hello], timeout=_HELLO_SECONDS)
+        frames, _ = await self._loop.connect_read_pipe(lambda: _Frames(self._on_line, self._on_end), stdout)
+        self._transports.append(frames)
+        logs = await self._reader(stderr)
+        self._task = self._loop.create_task(self._run(logs), name="cloudspawner serve")
+        done, _ = await asyncio.wait([self._hello], timeout=_HELLO_SECONDS)
         if not done:
-            hello.cancel()
+            self._hello.cancel()
             raise ProgramError("unavailable", f"{self._process.args!r} sent no hello in {_HELLO_SECONDS:.0f} s")
-        hello.result()
+        self._hello.result()
 
     async def _reader(self, pipe: IO[bytes]) -> asyncio.StreamReader:
-        reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+        reader = asyncio.StreamReader(limit=_LOG_LINE_LIMIT)
         transport, _ = await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         self._transports.append(transport)
         return reader
@@ -131,22 +163,18 @@ class Child:
                 self._task.cancel()
                 await self.ended.wait()
 
-    async def _run(self, frames: asyncio.StreamReader, logs: asyncio.StreamReader, hello: asyncio.Future[None]) -> None:
+    async def _run(self, logs: asyncio.StreamReader) -> None:
         forwarding = self._loop.create_task(self._forward_logs(logs), name="cloudspawner serve's log")
         left_alone = False
         try:
-            await self._read_hello(frames, hello)
-            await self._read_frames(frames)
+            await self._silent.wait()
         except asyncio.CancelledError:
             left_alone = True  # the hub ends; the process finishes its stops without us
             raise
-        except ProgramError as error:
-            if not hello.done():
-                hello.set_exception(error)
         finally:
             self.alive = False
-            if not hello.done():
-                hello.cancel()
+            if not self._hello.done():
+                self._hello.cancel()
             if self._stdin is not None and not self._stdin.is_closing():
                 self._stdin.close()
             try:
@@ -159,39 +187,48 @@ class Child:
                 self.ended.set()
                 await asyncio.sleep(0)  # lets the transports close before the loop ends
 
-    async def _read_hello(self, frames: asyncio.StreamReader, hello: asyncio.Future[None]) -> None:
-        line = await self._line(frames)
+    def _on_line(self, line: bytes) -> None:
+        if self._silent.is_set():
+            return
+        self.last_heard = self._loop.time()
+        if not self._hello.done():
+            self._on_hello(line)
+            return
+        try:
+            frame = wire.decode(line)
+        except ValueError:
+            self._log.warning("cloudspawner wrote a line that is no frame (%d bytes)", len(line))
+            return
+        try:
+            self._on_frame(frame)
+        except Exception as error:
+            self._log.error("a frame from cloudspawner was not understood: %r", error)
+
+    def _on_hello(self, line: bytes) -> None:
         try:
             frame = wire.decode(line)
         except ValueError:
             frame = {}
         versions = frame.get("v")
-        if frame.get("type") != "hello" or not isinstance(versions, list) or wire.VERSION not in versions:
-            what = f"speaks protocol {versions}, not {wire.VERSION}" if versions else f"began with {line[:200]!r}"
-            raise ProgramError("unavailable", f"{self._process.args!r} {what}", retry="after_fix")
-        self.hello = frame
-        self.last_heard = self._loop.time()
-        if not hello.done():
-            hello.set_result(None)
+        if frame.get("type") == "hello" and isinstance(versions, list) and wire.VERSION in versions:
+            self.hello = frame
+            self._hello.set_result(None)
+            return
+        what = f"speaks protocol {versions}, not {wire.VERSION}" if versions else f"began with {line[:200]!r}"
+        self._refuse(ProgramError("unavailable", f"{self._process.args!r} {what}", retry="after_fix"))
 
-    async def _read_frames(self, frames: asyncio.StreamReader) -> None:
-        while line := await self._line(frames):
-            self.last_heard = self._loop.time()
-            try:
-                frame = wire.decode(line)
-            except ValueError:
-                self._log.warning("cloudspawner wrote a line that is no frame (%d bytes)", len(line))
-                continue
-            try:
-                self._on_frame(frame)
-            except Exception as error:
-                self._log.error("a frame from cloudspawner was not understood: %r", error)
+    def _on_end(self, problem: str) -> None:
+        if problem or not self._hello.done():
+            began = f"{self._process.args!r} ended before its hello"
+            self._refuse(ProgramError("unavailable", problem or began, retry="after_fix"))
+        self._silent.set()
 
-    async def _line(self, frames: asyncio.StreamReader) -> bytes:
-        try:
-            return await frames.readline()
-        except ValueError as error:
-            raise ProgramError("unavailable", "the program wrote a line of more than 4 MiB") from error
+    def _refuse(self, error: ProgramError) -> None:
+        if not self._hello.done():
+            self._hello.set_exception(error)
+        else:
+            self._log.error("cloudspawner: %s", error)
+        self._silent.set()
 
     async def _forward_logs(self, logs: asyncio.StreamReader) -> None:
         while True:

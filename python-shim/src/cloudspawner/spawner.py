@@ -60,6 +60,8 @@ class CloudSpawner(Spawner):
     """
 
     backend: ClassVar[str] = ""
+    #: Whether a stop answers only when the server has ended, as where it can be started again at once.
+    stop_waits: ClassVar[bool] = False
     #: Pause between two looks for the address of a server that was still starting when the hub restarted.
     _url_pause: float = 2.0
 
@@ -400,7 +402,7 @@ class CloudSpawner(Spawner):
                 "server": self._identity(),
                 "state": self._record.cloud,
                 "reason": reason,
-                "wait": False,
+                "wait": self.stop_waits,
             }
             await self._program().stops.stop(stop, pauses)
         except Exception:

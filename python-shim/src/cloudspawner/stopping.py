@@ -13,8 +13,9 @@ from logging import Logger
 from .polling import Request
 from .wire import ProgramError, StopParams
 
-# protocol.md's default for stop.
+# protocol.md's defaults for stop: a machine that is waited for takes minutes.
 _STOP_TIMEOUT_MS = 120_000
+_WAITING_STOP_TIMEOUT_MS = 900_000
 # The cloud refused it a moment ago; a minute is soon enough for something that nobody waits for.
 _RETRY_SECONDS = 60.0
 
@@ -37,7 +38,7 @@ class Stops:
         problem = ""
         for pause in (*pauses, None):
             try:
-                result = await self._request("stop", stop, timeout_ms=_STOP_TIMEOUT_MS)
+                result = await self._request("stop", stop, timeout_ms=_timeout_ms(stop))
                 if result.get("cleanup") != "needed":
                     self.retry_soon()
                     return
@@ -72,10 +73,14 @@ class Stops:
         for key, stop in list(self._stops.items()):
             server = stop["server"]
             try:
-                result = await self._request("stop", stop, timeout_ms=_STOP_TIMEOUT_MS)
+                result = await self._request("stop", stop, timeout_ms=_timeout_ms(stop))
             except ProgramError as error:
                 self._log.warning("%s:%s is still not stopped: %s", server["user"], server["name"], error)
                 continue
             if result.get("cleanup") != "needed":
                 self._stops.pop(key, None)
                 self._log.info("%s:%s is stopped at last", server["user"], server["name"])
+
+
+def _timeout_ms(stop: StopParams) -> int:
+    return _WAITING_STOP_TIMEOUT_MS if stop["wait"] else _STOP_TIMEOUT_MS

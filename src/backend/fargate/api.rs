@@ -4,7 +4,8 @@
 //! breaks nothing.
 
 use super::config::Address;
-use crate::cloud::aws::{AwsError, JsonService, ServiceName};
+use crate::cloud::CloudError;
+use crate::cloud::aws::{JsonService, ServiceName};
 use crate::net::limiter::Quota;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -191,7 +192,7 @@ impl Ecs {
     }
 
     /// Waits until the quota leaves room for one RunTask. Dropping the wait creates nothing.
-    pub async fn admit_run_task(&self, deadline: Instant) -> Result<(), AwsError> {
+    pub async fn admit_run_task(&self, deadline: Instant) -> Result<(), CloudError> {
         self.service
             .admit("ecs:RunTask", &[LAUNCH, MODIFY], deadline)
             .await
@@ -202,7 +203,7 @@ impl Ecs {
         &self,
         request: &Value,
         deadline: Instant,
-    ) -> Result<RunTaskAnswer, AwsError> {
+    ) -> Result<RunTaskAnswer, CloudError> {
         let answer = self
             .service
             .call_once("RunTask", request, &[], deadline)
@@ -219,7 +220,7 @@ impl Ecs {
         arns: &[&str],
         with_tags: bool,
         deadline: Instant,
-    ) -> Result<(Vec<Task>, Vec<NotRun>), AwsError> {
+    ) -> Result<(Vec<Task>, Vec<NotRun>), CloudError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Described {
@@ -244,7 +245,7 @@ impl Ecs {
         cluster: &str,
         started_by: Option<&str>,
         deadline: Instant,
-    ) -> Result<Vec<String>, AwsError> {
+    ) -> Result<Vec<String>, CloudError> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         struct Page {
@@ -284,7 +285,7 @@ impl Ecs {
         cluster: &str,
         started_by: Option<&str>,
         deadline: Instant,
-    ) -> Result<Vec<Task>, AwsError> {
+    ) -> Result<Vec<Task>, CloudError> {
         let arns = self.list_tasks(cluster, started_by, deadline).await?;
         let mut tasks = Vec::with_capacity(arns.len());
         for batch in arns.chunks(MOST_TASKS_A_CALL) {
@@ -305,7 +306,7 @@ impl Ecs {
         arn: &str,
         reason: &str,
         deadline: Instant,
-    ) -> Result<Task, AwsError> {
+    ) -> Result<Task, CloudError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Stopped {
@@ -378,8 +379,8 @@ impl Task {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, AwsError> {
-    serde_path_to_error::deserialize(body).map_err(|error| AwsError::Unreadable {
+fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {
+    serde_path_to_error::deserialize(body).map_err(|error| CloudError::Unreadable {
         operation: operation.to_owned(),
         why: format!("{} has another type than ECS documents", error.path()),
     })

@@ -17,21 +17,25 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
     let mut checks = Vec::new();
     let config = match Config::read(settings.config) {
         Ok(config) => {
-            checks.push(good(
+            checks.push(Check::good(
                 "config",
                 "every field is known and has the right type",
             ));
             config
         }
         Err(failure) => {
-            checks.push(bad("config", &failure, "Mend the field that is named."));
+            checks.push(Check::bad(
+                "config",
+                &failure,
+                "Mend the field that is named.",
+            ));
             return checks;
         }
     };
     match Credentials::read(settings.credentials) {
-        Ok(_) => checks.push(good("credentials", "well formed")),
+        Ok(_) => checks.push(Check::good("credentials", "well formed")),
         Err(failure) => {
-            checks.push(bad(
+            checks.push(Check::bad(
                 "credentials",
                 &failure,
                 "Mend the field that is named.",
@@ -49,7 +53,7 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
             hint: Some("Name the cluster in clusters.".to_owned()),
         });
     } else {
-        checks.push(good("clusters", &clusters.join(", ")));
+        checks.push(Check::good("clusters", &clusters.join(", ")));
     }
     if !offline {
         ask(backend, settings, &config, &clusters, &mut checks).await;
@@ -60,7 +64,7 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
 fn run_task(config: &Config) -> Check {
     const NAME: &str = "run_task";
     let Some(arguments) = &config.run_task else {
-        return good(
+        return Check::good(
             NAME,
             "not given: these settings can poll, stop and gc, but not start",
         );
@@ -76,7 +80,7 @@ fn run_task(config: &Config) -> Check {
         .is_some_and(serde_json::Value::is_string)
     {
         let failure = Failure::invalid_config("config.run_task.taskDefinition", "is missing");
-        return bad(
+        return Check::bad(
             NAME,
             &failure,
             "Name the task definition: \"family\", \"family:revision\" or an ARN.",
@@ -87,9 +91,9 @@ fn run_task(config: &Config) -> Check {
             "config.run_task.networkConfiguration.awsvpcConfiguration.subnets",
             "is missing or empty",
         );
-        return bad(NAME, &failure, "Fargate needs at least one subnet.");
+        return Check::bad(NAME, &failure, "Fargate needs at least one subnet.");
     }
-    good(NAME, "task definition and subnets are named")
+    Check::good(NAME, "task definition and subnets are named")
 }
 
 /// ListTasks for each cluster: credentials, region, endpoint, cluster and permission in one call that changes nothing.
@@ -103,11 +107,15 @@ async fn ask(
     let ecs = match backend.ecs(config, settings, None).await {
         Ok(ecs) => ecs,
         Err(failure) => {
-            checks.push(bad("endpoint", &failure, "Name region or endpoint_url."));
+            checks.push(Check::bad(
+                "endpoint",
+                &failure,
+                "Name region or endpoint_url.",
+            ));
             return;
         }
     };
-    checks.push(good(
+    checks.push(Check::good(
         "endpoint",
         &format!("{} in {}", ecs.endpoint(), ecs.region()),
     ));
@@ -115,30 +123,12 @@ async fn ask(
     for cluster in clusters {
         let name = format!("list tasks in {cluster}");
         match ecs.list_tasks(cluster, None, deadline).await {
-            Ok(tasks) => checks.push(good(&name, &format!("{} tasks run", tasks.len()))),
-            Err(error) => checks.push(bad(
+            Ok(tasks) => checks.push(Check::good(&name, &format!("{} tasks run", tasks.len()))),
+            Err(error) => checks.push(Check::bad(
                 &name,
                 &error.into_failure(),
                 "Without ecs:ListTasks gc and the lookup of servers whose state is lost are off; see deployments/fargate for the policy.",
             )),
         }
-    }
-}
-
-fn good(name: &str, message: &str) -> Check {
-    Check {
-        name: name.to_owned(),
-        ok: true,
-        message: message.to_owned(),
-        hint: None,
-    }
-}
-
-fn bad(name: &str, failure: &Failure, hint: &str) -> Check {
-    Check {
-        name: name.to_owned(),
-        ok: false,
-        message: failure.0.message.clone(),
-        hint: Some(hint.to_owned()),
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! The admin's arguments go through as they are, whatever AWS adds to them; ours stand beside them.
 
-use super::record::{TAG_ATTEMPT, TAG_HUB, TAG_KEY, tag_value};
-use crate::backend::{Record, config};
+use crate::backend::{Record, config, tags};
 use crate::error::Failure;
 use crate::wire::{Spec, StartParams};
 use serde::Deserialize;
@@ -150,14 +149,10 @@ impl RunTask {
         let mut request = self.arguments.clone();
         request.insert("clientToken".to_owned(), Value::from(client_token));
         if tagged {
-            let ours = [
-                (TAG_HUB, tag_value(&record.hub)),
-                (TAG_KEY, record.key.clone()),
-                (TAG_ATTEMPT, record.attempt.clone()),
-            ];
-            let tags = request.entry("tags").or_insert_with(|| json!([]));
-            if let Some(tags) = tags.as_array_mut() {
-                tags.extend(ours.map(|(key, value)| json!({"key": key, "value": value})));
+            let ours = tags::ours(record);
+            let all = request.entry("tags").or_insert_with(|| json!([]));
+            if let Some(all) = all.as_array_mut() {
+                all.extend(ours.map(|(key, value)| json!({"key": key, "value": value})));
             }
         }
         Value::Object(request)
@@ -203,7 +198,7 @@ fn check_types(arguments: &Map<String, Value>) -> Result<(), Failure> {
     match given("tags") {
         None => {}
         Some(Value::Array(tags)) if tags.len() + 3 <= MAX_TAGS => {
-            const OURS: [&str; 3] = [TAG_HUB, TAG_KEY, TAG_ATTEMPT];
+            const OURS: [&str; 3] = [tags::HUB, tags::KEY, tags::ATTEMPT];
             let name = |tag: &Value| Some(tag.get("key")?.as_str()?.to_owned());
             if let Some(taken) = tags
                 .iter()

@@ -8,7 +8,7 @@ use super::record::{
 use super::site::Cluster;
 use super::status;
 use crate::backend::{Created, Launch, Record, Settled, Site, Then, names};
-use crate::cloud::aws::AwsError;
+use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::retry::Again;
 use crate::wire::{Code, StartParams};
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// (protocol, start), and RunTask answers within one as a rule.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
-type Answer = Result<RunTaskAnswer, AwsError>;
+type Answer = Result<RunTaskAnswer, CloudError>;
 
 /// A start that is on its way.
 pub struct TaskLaunch {
@@ -276,8 +276,8 @@ fn new_record(
 }
 
 /// The task that already has our token, where ECS says so (RunTask, `ConflictException`, "resourceIds").
-fn adopted(error: &AwsError) -> Option<String> {
-    let AwsError::Refused(refusal) = error else {
+fn adopted(error: &CloudError) -> Option<String> {
+    let CloudError::Refused(refusal) = error else {
         return None;
     };
     if refusal.cloud_code.as_deref() != Some("ConflictException") {
@@ -293,8 +293,8 @@ fn adopted(error: &AwsError) -> Option<String> {
     )
 }
 
-fn lost(why: &str) -> AwsError {
-    AwsError::NoAnswer {
+fn lost(why: &str) -> CloudError {
+    CloudError::NoAnswer {
         operation: "ecs:RunTask".to_owned(),
         source: crate::net::DoorError::Interrupted {
             host: "ECS".to_owned(),

@@ -66,6 +66,7 @@ impl Fargate {
             context,
             door,
             limiter,
+            ..
         } = self.surroundings.clone();
         let account = Account::open(&account, SERVICE_ID, door.clone()).await?;
         let scope = format!("{} {} {whose}", account.endpoint, account.region);

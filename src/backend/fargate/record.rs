@@ -3,7 +3,7 @@
 use super::NAME;
 use super::api::Task;
 use super::config::Address;
-use crate::backend::Record;
+use crate::backend::{Record, tags};
 use crate::error::Failure;
 use crate::wire::StartParams;
 use serde_json::Value;
@@ -26,13 +26,6 @@ pub const ADDRESS: &str = "address";
 pub const RUN: &str = "run";
 /// Whether RunTask carries our tags.
 pub const TAGGED: &str = "tagged";
-
-/// The tag that names the hub, encoded.
-pub const TAG_HUB: &str = "cloudspawner-hub";
-/// The tag that holds the key.
-pub const TAG_KEY: &str = "cloudspawner-key";
-/// The tag that holds the attempt.
-pub const TAG_ATTEMPT: &str = "cloudspawner-attempt";
 
 /// The record in a start's state, if there is one.
 pub fn earlier(params: &StartParams) -> Result<Option<Record>, Failure> {
@@ -72,7 +65,7 @@ pub fn knows_port(record: &Record) -> bool {
 pub fn from_task(task: &Task, key: &str, place: &[(&str, &str)]) -> Record {
     let mut record = Record {
         key: key.to_owned(),
-        attempt: task.tag(TAG_ATTEMPT).unwrap_or_default().to_owned(),
+        attempt: task.tag(tags::ATTEMPT).unwrap_or_default().to_owned(),
         attempted_at_ms: task.created_at_ms().unwrap_or_default(),
         reference: Some(task.task_arn.clone()),
         ..Record::default()
@@ -89,46 +82,4 @@ pub fn from_task(task: &Task, key: &str, place: &[(&str, &str)]) -> Record {
         uri.path().clone_into(&mut record.service_prefix);
     }
     record
-}
-
-/// A tag's value may hold letters, digits, spaces and `+-=._:/@`, at most 256 (ECS API Reference, Tag): other bytes of
-/// `text`, and `=`, become `=xx`; what is too long ends in a fingerprint of the whole.
-pub fn tag_value(text: &str) -> String {
-    use std::fmt::Write as _;
-    const MOST: usize = 256;
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"+-._:/@".contains(&byte) {
-            value.push(char::from(byte));
-        } else {
-            let _ = write!(value, "={byte:02x}");
-        }
-    }
-    if value.len() > MOST {
-        let mark = crate::backend::names::fingerprint(&[text]);
-        value.truncate(MOST - mark.len() - 1);
-        value = format!("{value}={mark}");
-    }
-    value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_hub_name_becomes_a_tag_value_that_ecs_takes() {
-        let long = "ü".repeat(300);
-        for hub in ["prod", "a b", "a=b", "日本", "$(x)", long.as_str()] {
-            let value = tag_value(hub);
-            assert!(value.len() <= 256);
-            assert!(
-                value
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+-=._:/@".contains(&b)),
-                "{value}"
-            );
-        }
-        assert_ne!(tag_value("a b"), tag_value("a=20b"));
-    }
 }

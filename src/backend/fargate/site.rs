@@ -2,12 +2,10 @@
 
 use super::api::{Ecs, MOST_TASKS_A_CALL, Task};
 use super::config::Config;
-use super::record::{
-    ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, TAG_HUB, TAG_KEY, from_task, tag_value,
-};
+use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task};
 use super::status;
-use crate::backend::{Found, Record, Sighting, Site, names};
-use crate::cloud::aws::AwsError;
+use crate::backend::{Found, Record, Sighting, Site, names, tags};
+use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::wire::{Code, Phase};
 use futures_util::future::BoxFuture;
@@ -149,7 +147,7 @@ impl Site for Cluster {
                 .ecs
                 .list_and_describe(&self.name, Some(key), deadline)
                 .await
-                .map_err(AwsError::into_failure)?;
+                .map_err(CloudError::into_failure)?;
             Ok(tasks.iter().map(|task| self.found(task, key)).collect())
         })
     }
@@ -164,14 +162,15 @@ impl Site for Cluster {
                 .ecs
                 .list_and_describe(&self.name, None, deadline)
                 .await
-                .map_err(AwsError::into_failure)?;
+                .map_err(CloudError::into_failure)?;
             let mark = format!("{}-", names::hub_mark(hub));
-            let tag = tag_value(hub);
+            let tag = tags::value(hub);
             Ok(tasks
                 .iter()
                 .filter_map(|task| {
-                    let key = task.tag(TAG_KEY).or(task.started_by.as_deref())?;
-                    let marked = key.starts_with(&mark) || task.tag(TAG_HUB) == Some(tag.as_str());
+                    let key = task.tag(tags::KEY).or(task.started_by.as_deref())?;
+                    let marked =
+                        key.starts_with(&mark) || task.tag(tags::HUB) == Some(tag.as_str());
                     marked.then(|| self.found(task, key))
                 })
                 .collect())
@@ -207,7 +206,7 @@ impl Cluster {
     /// StopTask refuses a task that it does not find with the same code as any bad parameter, so DescribeTasks is asked.
     async fn gone_or(
         &self,
-        error: AwsError,
+        error: CloudError,
         record: &Record,
         deadline: Instant,
     ) -> Result<Phase, Failure> {
@@ -216,7 +215,7 @@ impl Cluster {
             .ecs
             .describe_tasks(&self.name, &[arn], false, deadline)
             .await
-            .map_err(AwsError::into_failure)?;
+            .map_err(CloudError::into_failure)?;
         let stopped = |task: &Task| task.last_status.as_deref() == Some("STOPPED");
         if tasks.iter().any(stopped) {
             return Ok(Phase::Exited);
@@ -249,7 +248,7 @@ fn sighting(
 }
 
 /// Whether ECS refused because of what was asked about, rather than of who asked or how often.
-fn blames_one(error: &AwsError) -> bool {
+fn blames_one(error: &CloudError) -> bool {
     matches!(
         error.cloud_code(),
         Some("InvalidParameterException" | "ClientException")

@@ -4,7 +4,7 @@ use super::api::{NotRun, Task};
 use super::record::{self, CONTAINER};
 use crate::backend::{Record, Report};
 use crate::error::Failure;
-use crate::wire::{Code, ErrorPlace, Phase};
+use crate::wire::{Cleanup, Code, ErrorPlace, Phase};
 use std::time::Duration;
 
 /// One row for each lastStatus ("Amazon ECS task lifecycle" in the ECS Developer Guide): the phase, progress in percent,
@@ -188,9 +188,11 @@ pub fn report(task: &Task, record: &Record) -> Report {
         message,
         exit_code: (phase == Phase::Exited).then(|| exit_code(task, record)),
         url,
+        target_url: None,
         reason: down.then(|| reason(task)).flatten(),
         ending: down.then(|| ending(task, record)),
         look_again: Duration::from_millis(look_again_ms),
+        cleanup: Cleanup::None,
         last_activity: None,
     }
 }

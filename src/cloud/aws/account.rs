@@ -1,7 +1,7 @@
 //! One account in one region at one endpoint: who signs, and where to.
 
 use super::credentials::{Credentials, Wallet, sdk_config};
-use super::error::AwsError;
+use crate::cloud::CloudError;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::net::Door;
@@ -78,8 +78,8 @@ impl Account {
         service: &str,
         operation: &str,
         context: &Context,
-    ) -> Result<(), AwsError> {
-        let cannot_sign = |why: String| AwsError::Credentials {
+    ) -> Result<(), CloudError> {
+        let cannot_sign = |why: String| CloudError::Credentials {
             operation: operation.to_owned(),
             why,
             transient: false,

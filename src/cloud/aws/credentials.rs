@@ -3,7 +3,7 @@
 //! The chain (environment, shared profile, SSO, web identity, container role, IMDSv2) is aws-config's own and reads the
 //! environment and files by itself; only its HTTP goes through our door.
 
-use super::error::AwsError;
+use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::{CredentialTraffic, Door, DoorError};
 use crate::wire::Secret;
@@ -220,7 +220,7 @@ impl Wallet {
         &self,
         now: SystemTime,
         operation: &str,
-    ) -> Result<aws_credential_types::Credentials, AwsError> {
+    ) -> Result<aws_credential_types::Credentials, CloudError> {
         let mut current = self.current.lock().await;
         if let Some(good) = current
             .as_ref()
@@ -232,7 +232,7 @@ impl Wallet {
             self.provider
                 .provide_credentials()
                 .await
-                .map_err(|error| AwsError::Credentials {
+                .map_err(|error| CloudError::Credentials {
                     operation: operation.to_owned(),
                     transient: matches!(error, CredentialsError::ProviderTimedOut(_)),
                     why: in_full(&error),

@@ -1,72 +1,7 @@
-//! What AWS can answer, and the one table from its codes to ours.
+//! The one table from AWS's codes to ours.
 
-use crate::error::Failure;
-use crate::net::DoorError;
-use crate::net::retry::Again;
-use crate::wire::{Code, ErrorPlace};
-use serde_json::Value;
-use std::time::Duration;
-
-/// A call to AWS that did not succeed. `operation` is like `ecs:RunTask`.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AwsError {
-    /// There are no credentials to sign with; nothing was sent.
-    #[error("{operation}: no usable AWS credentials: {why}")]
-    Credentials {
-        /// What was to be called.
-        operation: String,
-        /// The chain's own words.
-        why: String,
-        /// Whether it may pass by itself.
-        transient: bool,
-    },
-    /// The account's quota leaves no room before the deadline; nothing was sent.
-    #[error("{operation}: the quota leaves no room for {} s", wait.as_secs())]
-    Queue {
-        /// What was to be called.
-        operation: String,
-        /// How long the wait would have been.
-        wait: Duration,
-    },
-    /// No usable answer came.
-    #[error("{operation}: {source}")]
-    NoAnswer {
-        /// What was called.
-        operation: String,
-        /// Why there is none.
-        source: DoorError,
-    },
-    /// AWS answered with success, and something that is not JSON.
-    #[error("{operation}: the answer cannot be read: {why}")]
-    Unreadable {
-        /// What was called.
-        operation: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// AWS refused.
-    #[error("{}: {}: {}", .0.operation, .0.cloud_code.as_deref().unwrap_or("no code"), .0.message)]
-    Refused(Box<Refusal>),
-}
-
-/// What AWS answered instead of a result.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// What was called.
-    pub operation: String,
-    /// The HTTP status.
-    pub http_status: u16,
-    /// AWS's code, without its namespace.
-    pub cloud_code: Option<String>,
-    /// AWS's sentence.
-    pub message: String,
-    /// AWS's id of the request.
-    pub request_id: Option<String>,
-    /// What Retry-After asks for.
-    pub retry_after: Option<Duration>,
-    /// The whole answer, for the fields of special exceptions.
-    pub body: Value,
-}
+use crate::cloud::error::code_of_status;
+use crate::wire::Code;
 
 /// AWS's codes that mean something else than their HTTP status does. Sources: "Common Errors" and each action's "Errors"
 /// in the Amazon ECS API Reference; the SDKs' lists of throttling and clock-skew codes (aws-smithy `retry`).
@@ -108,124 +43,26 @@ const CODES: &[(&str, Code)] = &[
     ("UnsupportedFeatureException", Code::InvalidConfig),
 ];
 
-impl AwsError {
-    /// Our code for it.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Credentials {
-                transient: true, ..
-            }
-            | Self::Unreadable { .. } => Code::Unavailable,
-            Self::Credentials { .. } => Code::Unauthenticated,
-            Self::Queue { .. } => Code::Throttled,
-            Self::NoAnswer {
-                source: DoorError::Tape(_),
-                ..
-            } => Code::Conflict,
-            Self::NoAnswer { .. } => Code::Unavailable,
-            Self::Refused(refusal) => refusal
-                .cloud_code
-                .as_deref()
-                .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
-                .map_or_else(|| code_of_status(refusal.http_status), |(_, code)| *code),
-        }
-    }
-
-    /// The same error, whose message does not repeat these.
-    #[must_use]
-    pub fn without(mut self, secrets: &[String]) -> Self {
-        if let Self::Refused(refusal) = &mut self {
-            for secret in secrets {
-                refusal.message = refusal.message.replace(secret.as_str(), "REDACTED");
-            }
-        }
-        self
-    }
-
-    /// AWS's own code, where it gave one.
-    #[must_use]
-    pub fn cloud_code(&self) -> Option<&str> {
-        match self {
-            Self::Refused(refusal) => refusal.cloud_code.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// Whether the call certainly had no effect.
-    #[must_use]
-    pub fn had_no_effect(&self) -> bool {
-        match self {
-            Self::Credentials { .. } | Self::Queue { .. } => true,
-            Self::NoAnswer { source, .. } => {
-                matches!(source, DoorError::NotConnected { .. } | DoorError::Tape(_))
-            }
-            Self::Unreadable { .. } => false,
-            Self::Refused(refusal) => refusal.http_status < 500,
-        }
-    }
-
-    /// Whether a call that may be repeated should be.
-    #[must_use]
-    pub fn again(&self) -> Again {
-        match self.code() {
-            Code::Throttled if matches!(self, Self::Queue { .. }) => Again::No,
-            Code::Throttled | Code::Unavailable => Again::After(match self {
-                Self::Refused(refusal) => refusal.retry_after,
-                _ => None,
-            }),
-            _ => Again::No,
-        }
-    }
-
-    /// The failure as it leaves this room.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        let (operation, http_status, request_id, retry_after) = match &self {
-            Self::Refused(refusal) => (
-                &refusal.operation,
-                Some(refusal.http_status),
-                refusal.request_id.clone(),
-                refusal.retry_after,
-            ),
-            Self::Queue { operation, wait } => (operation, None, None, Some(*wait)),
-            Self::Credentials { operation, .. }
-            | Self::NoAnswer { operation, .. }
-            | Self::Unreadable { operation, .. } => (operation, None, None, None),
-        };
-        let place = ErrorPlace {
-            backend: None,
-            operation: Some(operation.clone()),
-            http_status,
-            cloud_code: self.cloud_code().map(str::to_owned),
-            request_id,
-        };
-        Failure::new(self.code(), self.to_string())
-            .retry_after(retry_after)
-            .at(place)
-    }
-}
-
-fn code_of_status(http_status: u16) -> Code {
-    match http_status {
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::NotFound,
-        409 => Code::Conflict,
-        429 => Code::Throttled,
-        400..=499 => Code::InvalidConfig,
-        _ => Code::Unavailable,
-    }
+/// Our code for an answer; by its HTTP status where AWS's own is not known.
+#[must_use]
+pub fn code(cloud_code: Option<&str>, http_status: u16) -> Code {
+    cloud_code
+        .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
+        .map_or_else(|| code_of_status(http_status), |(_, code)| *code)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::error::{CloudError, Refusal};
+    use crate::net::retry::Again;
+    use serde_json::Value;
 
-    fn refused(http_status: u16, cloud_code: Option<&str>) -> AwsError {
-        AwsError::Refused(Box::new(Refusal {
+    fn refused(http_status: u16, cloud_code: Option<&str>) -> CloudError {
+        CloudError::Refused(Box::new(Refusal {
             operation: "ecs:RunTask".to_owned(),
             http_status,
+            code: code(cloud_code, http_status),
             cloud_code: cloud_code.map(str::to_owned),
             message: String::new(),
             request_id: None,

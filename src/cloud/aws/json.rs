@@ -1,7 +1,8 @@
 //! The AWS JSON 1.1 protocol: one signed POST a call.
 
 use super::account::Account;
-use super::error::{AwsError, Refusal};
+use super::error;
+use crate::cloud::error::{CloudError, Refusal, retry_after};
 use crate::context::Context;
 use crate::net::limiter::{Limiter, Quota};
 use crate::net::retry::{self, Pace};
@@ -10,7 +11,6 @@ use crate::wire::Code;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// How a service is spelt in its headers and signatures.
@@ -51,21 +51,21 @@ impl JsonService {
     /// Makes one call, within `quotas`. It is not repeated, except once with fresh credentials where AWS refused the old.
     ///
     /// # Errors
-    /// Every variant; `AwsError::had_no_effect` tells whether the call may have had one.
+    /// Every variant; `CloudError::had_no_effect` tells whether the call may have had one.
     pub async fn call_once(
         &self,
         action: &str,
         body: &Value,
         quotas: &[Quota],
         deadline: Instant,
-    ) -> Result<Answer, AwsError> {
+    ) -> Result<Answer, CloudError> {
         let operation = format!("{}:{action}", self.name.signing);
         let first = self
             .exchange(action, &operation, body, quotas, deadline)
             .await;
         match first {
             // Credentials may have been rotated or have ended early; refused calls had no effect.
-            Err(error @ AwsError::Refused(_)) if error.code() == Code::Unauthenticated => {
+            Err(error @ CloudError::Refused(_)) if error.code() == Code::Unauthenticated => {
                 self.account.forget_credentials().await;
                 self.exchange(action, &operation, body, quotas, deadline)
                     .await
@@ -84,13 +84,13 @@ impl JsonService {
         body: &Value,
         quotas: &[Quota],
         deadline: Instant,
-    ) -> Result<Answer, AwsError> {
+    ) -> Result<Answer, CloudError> {
         retry::until(
             &self.context,
             Pace::CALL,
             deadline,
             || self.call_once(action, body, quotas, deadline),
-            AwsError::again,
+            CloudError::again,
         )
         .await
     }
@@ -104,9 +104,9 @@ impl JsonService {
         operation: &str,
         quotas: &[Quota],
         deadline: Instant,
-    ) -> Result<(), AwsError> {
+    ) -> Result<(), CloudError> {
         let taken = self.limiter.take(&self.scope, quotas, deadline).await;
-        taken.map_err(|wait| AwsError::Queue {
+        taken.map_err(|wait| CloudError::Queue {
             operation: operation.to_owned(),
             wait,
         })
@@ -119,7 +119,7 @@ impl JsonService {
         body: &Value,
         quotas: &[Quota],
         deadline: Instant,
-    ) -> Result<Answer, AwsError> {
+    ) -> Result<Answer, CloudError> {
         self.admit(operation, quotas, deadline).await?;
         let mut request = self.request(action, body);
         self.account
@@ -128,7 +128,7 @@ impl JsonService {
         let secrets = secret_headers(&request);
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
-        let answer = answer.map_err(|source| AwsError::NoAnswer {
+        let answer = answer.map_err(|source| CloudError::NoAnswer {
             operation: operation.to_owned(),
             source,
         })?;
@@ -163,7 +163,7 @@ fn secret_headers(request: &Request) -> Vec<String> {
         .collect()
 }
 
-fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, AwsError> {
+fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, CloudError> {
     let header = |name: &str| {
         answer
             .headers()
@@ -176,7 +176,7 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
     if answer.status().is_success() {
         return match body {
             Some(body @ Value::Object(_)) => Ok(Answer { body, request_id }),
-            _ => Err(AwsError::Unreadable {
+            _ => Err(CloudError::Unreadable {
                 operation: operation.to_owned(),
                 why: format!("{} bytes that are no JSON object", answer.body().len()),
             }),
@@ -195,9 +195,11 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
             let code = code.rsplit('#').next().unwrap_or_default();
             code.split(':').next().unwrap_or_default().to_owned()
         });
-    Err(AwsError::Refused(Box::new(Refusal {
+    let http_status = answer.status().as_u16();
+    Err(CloudError::Refused(Box::new(Refusal {
         operation: operation.to_owned(),
-        http_status: answer.status().as_u16(),
+        http_status,
+        code: error::code(cloud_code.as_deref(), http_status),
         cloud_code,
         message: text(&["message", "Message"])
             .unwrap_or_else(|| format!("HTTP {}", answer.status().as_u16())),
@@ -207,34 +209,10 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
     })))
 }
 
-/// Seconds, or an HTTP date (RFC 9110, 10.2.3); at most an hour, so that a broken header does not stop a hub.
-fn retry_after(value: &str, context: &Context) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_hours(1);
-    let pause = match value.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(context.now())
-            .ok()?,
-    };
-    Some(pause.min(LONGEST))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::SystemTime;
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
-        assert_eq!(retry_after("7", &context), Some(Duration::from_secs(7)));
-        assert_eq!(
-            retry_after("Thu, 01 Jan 1970 00:00:09 GMT", &context),
-            Some(Duration::from_secs(9))
-        );
-        assert_eq!(retry_after("soon", &context), None);
-    }
 
     #[test]
     fn html_from_something_in_between_is_an_error_of_its_status() {

@@ -10,5 +10,4 @@ pub mod json;
 
 pub use account::{Account, AccountSettings};
 pub use credentials::Credentials;
-pub use error::AwsError;
 pub use json::{JsonService, ServiceName};

@@ -1,0 +1,76 @@
+//! Whether the settings can work: what can be told without Azure, and one harmless call.
+
+use super::AzureMl;
+use super::config::Config;
+use crate::backend::Settings;
+use crate::cloud::azure::AzureCredentials;
+use crate::error::Failure;
+use crate::wire::reply::Check;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A doctor that takes longer is not waited for.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// All checks, the offline ones first.
+pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> Vec<Check> {
+    let config = match Config::read(settings.config) {
+        Ok(config) => config,
+        Err(failure) => {
+            return vec![Check::bad(
+                "config",
+                &failure,
+                "Mend the field that is named.",
+            )];
+        }
+    };
+    let mut checks = vec![Check::good(
+        "config",
+        "every field is known and has the right type",
+    )];
+    match AzureCredentials::read(settings.credentials) {
+        Ok(_) => checks.push(Check::good("credentials", "well formed")),
+        Err(failure) => {
+            checks.push(Check::bad(
+                "credentials",
+                &failure,
+                "Mend the field that is named.",
+            ));
+            return checks;
+        }
+    }
+    let Some(place) = config.place() else {
+        let failure = Failure::invalid_config(
+            "config.workspace",
+            "subscription_id, resource_group and workspace are needed",
+        );
+        checks.push(Check::bad("workspace", &failure, "Name all three."));
+        return checks;
+    };
+    match place.check() {
+        Ok(()) => checks.push(Check::good("workspace", &place.workspace)),
+        Err(failure) => checks.push(Check::bad("workspace", &failure, "Mend the name.")),
+    }
+    if !offline {
+        let deadline = Instant::now() + TIMEOUT;
+        let asked = match backend.service(&config, settings) {
+            Ok(service) => service
+                .location(&place, deadline)
+                .await
+                .map_err(crate::cloud::CloudError::into_failure),
+            Err(failure) => Err(failure),
+        };
+        checks.push(match asked {
+            Ok(location) => Check::good(
+                "read the workspace",
+                &format!("it is in {}", location.unwrap_or_default()),
+            ),
+            Err(failure) => Check::bad(
+                "read the workspace",
+                &failure,
+                "The hub's identity needs Reader there, and the custom role to start.",
+            ),
+        });
+    }
+    checks
+}

@@ -1,0 +1,409 @@
+//! One start of an instance: look first, then create, start or join.
+
+use super::api::{Instance, Place, Service};
+use super::config::Config;
+use super::redirect::Way;
+use super::site::{CREATED, Workspace};
+use super::status::{self, OnStart};
+use crate::backend::{Created, Launch, Record, Settled, Site, Then, names, tags};
+use crate::cloud::CloudError;
+use crate::error::Failure;
+use crate::net::retry::Again;
+use crate::wire::{Code, StartParams};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A start that is on its way.
+pub struct InstanceLaunch {
+    service: Arc<Service>,
+    workspace: Arc<Workspace>,
+    place: Place,
+    config: Config,
+    vm_size: String,
+    name: String,
+    record: Record,
+    older: Option<Record>,
+    location: Option<String>,
+    /// A PUT or POST whose answer nobody has read yet; it goes on when the one who waits is dropped.
+    under_way: Option<JoinHandle<Result<(), CloudError>>>,
+    /// Whether such a call may have had an effect that is not known.
+    in_doubt: bool,
+}
+
+impl InstanceLaunch {
+    /// Checks everything and makes the record; `earlier` is the state that the request brought.
+    pub fn prepare(
+        params: &StartParams,
+        config: Config,
+        earlier: Option<Record>,
+        service: Arc<Service>,
+        way: Option<Way>,
+        now_ms: u64,
+    ) -> Result<Self, Failure> {
+        let (place, vm_size) = config.needed_to_start()?;
+        let (same, older) = match earlier {
+            Some(record) if record.attempt == params.attempt => (Some(record), None),
+            other => (None, other),
+        };
+        let key = same
+            .as_ref()
+            .or(older.as_ref())
+            .map_or_else(|| names::key(&params.server), |r| r.key.clone());
+        let name = instance_name(&place, &params.server.user, &key, &vm_size);
+        let in_doubt = same
+            .as_ref()
+            .is_some_and(|record| record.reference.is_none());
+        let record = same.unwrap_or_else(|| new_record(params, &place, &vm_size, key, now_ms));
+        // What is wrong with the body is told before anything is asked.
+        config.instance(&record, "location", &vm_size)?;
+        let workspace = Arc::new(Workspace::new(
+            service.clone(),
+            place.clone(),
+            config.on_stop,
+            way,
+        ));
+        Ok(Self {
+            service,
+            workspace,
+            place,
+            location: config.location.clone(),
+            config,
+            vm_size,
+            name,
+            record,
+            older,
+            under_way: None,
+            in_doubt,
+        })
+    }
+
+    async fn attempt(&mut self, deadline: Instant) -> Result<Created, CloudError> {
+        if let Some(under_way) = self.under_way.as_mut() {
+            let answer = under_way.await;
+            self.under_way = None;
+            if let Ok(Err(error)) = answer {
+                return Err(error);
+            }
+        }
+        let Some(instance) = self.service.get(&self.place, &self.name, deadline).await? else {
+            return self.put(deadline).await;
+        };
+        if let Some(failure) = self.not_ours(&instance) {
+            return Ok(Created::No {
+                failure,
+                then: Then::GiveUp,
+            });
+        }
+        self.in_doubt = false;
+        if instance.tag(tags::ATTEMPT) == Some(self.record.attempt.as_str()) {
+            self.record
+                .own
+                .insert(CREATED.to_owned(), Value::from(true));
+        }
+        let state = status::state_of(&instance).unwrap_or("Unknown").to_owned();
+        match status::row_of(Some(&state)).on_start {
+            OnStart::Join => Ok(self.exists()),
+            OnStart::Start => {
+                self.call(|service, place, name| async move {
+                    service.start(&place, &name, deadline).await
+                })
+                .await?;
+                Ok(self.exists())
+            }
+            OnStart::Wait => Ok(again(format!("compute instance {} is {state}", self.name))),
+            OnStart::Delete => {
+                self.service
+                    .delete(&self.place, &self.name, deadline)
+                    .await?;
+                Ok(again(format!(
+                    "compute instance {} was {state} and is being deleted",
+                    self.name
+                )))
+            }
+        }
+    }
+
+    async fn put(&mut self, deadline: Instant) -> Result<Created, CloudError> {
+        if self.location.is_none() {
+            self.location = self.service.location(&self.place, deadline).await?;
+        }
+        let location = self.location.clone().unwrap_or_default();
+        let body = match self.config.instance(&self.record, &location, &self.vm_size) {
+            Ok(body) => body,
+            Err(failure) => {
+                return Ok(Created::No {
+                    failure,
+                    then: Then::GiveUp,
+                });
+            }
+        };
+        self.call(|service, place, name| async move {
+            service.put(&place, &name, &body, deadline).await
+        })
+        .await?;
+        self.record
+            .own
+            .insert(CREATED.to_owned(), Value::from(true));
+        Ok(self.exists())
+    }
+
+    /// Makes a call that changes something, in a task of its own.
+    async fn call<F, Fut>(&mut self, make: F) -> Result<(), CloudError>
+    where
+        F: FnOnce(Arc<Service>, Place, String) -> Fut,
+        Fut: Future<Output = Result<(), CloudError>> + Send + 'static,
+    {
+        let future = make(self.service.clone(), self.place.clone(), self.name.clone());
+        let under_way = self.under_way.insert(tokio::spawn(future));
+        let answer = under_way.await;
+        self.under_way = None;
+        answer.unwrap_or_else(|error| {
+            Err(CloudError::Unreadable {
+                operation: "arm:PUT compute".to_owned(),
+                why: error.to_string(),
+            })
+        })
+    }
+
+    fn exists(&mut self) -> Created {
+        self.in_doubt = false;
+        self.record.reference = Some(self.name.clone());
+        Created::Yes
+    }
+
+    fn not_ours(&self, instance: &Instance) -> Option<Failure> {
+        if instance.tag(tags::KEY) == Some(self.record.key.as_str()) {
+            return None;
+        }
+        let whose = instance
+            .tag(tags::HUB)
+            .map_or("bears no tag of this hub".to_owned(), |hub| {
+                format!("belongs to hub {hub:?}")
+            });
+        Some(Failure::new(
+            Code::Conflict,
+            format!(
+                "compute instance {} is there already and {whose}; it is left alone: delete it, or change hub_id",
+                self.name
+            ),
+        ))
+    }
+
+    async fn find_out(&mut self, deadline: Instant) -> Result<Settled, Failure> {
+        const PAUSE: Duration = Duration::from_secs(2);
+        loop {
+            if self.record.reference.is_some() {
+                return Ok(Settled::Created);
+            }
+            if let Some(under_way) = self.under_way.as_mut() {
+                let answer = tokio::time::timeout_at(deadline, under_way).await;
+                let answer =
+                    answer.map_err(|_| Failure::new(Code::Deadline, "no answer in time"))?;
+                self.under_way = None;
+                match answer {
+                    Ok(Ok(())) => {
+                        self.record
+                            .own
+                            .insert(CREATED.to_owned(), Value::from(true));
+                        self.exists();
+                        return Ok(Settled::Created);
+                    }
+                    Ok(Err(error)) if error.had_no_effect() => return Ok(Settled::Nothing),
+                    _ => self.in_doubt = true,
+                }
+            }
+            if !self.in_doubt {
+                return Ok(Settled::Nothing);
+            }
+            let found = self
+                .service
+                .get(&self.place, &self.name, deadline)
+                .await
+                .map_err(CloudError::into_failure)?;
+            if let Some(instance) = found.filter(|i| self.not_ours(i).is_none()) {
+                let ours = instance.tag(tags::ATTEMPT) == Some(self.record.attempt.as_str());
+                self.record
+                    .own
+                    .insert(CREATED.to_owned(), Value::from(ours));
+                self.exists();
+                return Ok(Settled::Created);
+            }
+            // A PUT whose answer was lost may still arrive: that nothing is there yet is no proof.
+            if Instant::now() + PAUSE >= deadline {
+                return Err(Failure::new(
+                    Code::Unavailable,
+                    "it could not be found out whether the instance was created",
+                ));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+impl Launch for InstanceLaunch {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn site(&self) -> Arc<dyn Site> {
+        self.workspace.clone()
+    }
+
+    fn older(&self) -> Option<&Record> {
+        self.older.as_ref()
+    }
+
+    /// The same instance is started again; one of another size makes way.
+    fn displaces(&self, other: &Record) -> bool {
+        other.reference.as_deref() != Some(self.name.as_str())
+    }
+
+    fn may_exist(&self) -> bool {
+        self.record.reference.is_some() || self.under_way.is_some() || self.in_doubt
+    }
+
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
+    fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created> {
+        Box::pin(async move {
+            if self.record.reference.is_some() {
+                return Created::Yes;
+            }
+            match self.attempt(deadline).await {
+                Ok(created) => created,
+                Err(error) if error.had_no_effect() => {
+                    let then = match (error.again(), error.code()) {
+                        // A conflict is another operation that is under way on it; it ends.
+                        (Again::After(_), _) | (_, Code::CapacityUnavailable | Code::Conflict) => {
+                            Then::Again
+                        }
+                        _ => Then::GiveUp,
+                    };
+                    Created::No {
+                        failure: error.into_failure(),
+                        then,
+                    }
+                }
+                Err(error) => {
+                    self.in_doubt = true;
+                    Created::Unanswered(error.into_failure())
+                }
+            }
+        })
+    }
+
+    fn renew(&mut self) {
+        self.record.reference = None;
+        self.record.url = None;
+        self.in_doubt = false;
+    }
+
+    fn settle(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Settled, Failure>> {
+        Box::pin(self.find_out(deadline))
+    }
+}
+
+fn again(message: String) -> Created {
+    Created::No {
+        failure: Failure::new(Code::Unavailable, message),
+        then: Then::Again,
+    }
+}
+
+fn new_record(
+    params: &StartParams,
+    place: &Place,
+    vm_size: &str,
+    key: String,
+    now_ms: u64,
+) -> Record {
+    let mut record = Record {
+        key,
+        hub: params.server.hub.clone(),
+        attempt: params.attempt.clone(),
+        attempted_at_ms: now_ms,
+        service_prefix: params.spec.service_prefix.clone(),
+        ..Record::default()
+    };
+    for (name, value) in [
+        ("subscription_id", place.subscription_id.as_str()),
+        ("resource_group", &place.resource_group),
+        ("workspace", &place.workspace),
+        ("vm_size", vm_size),
+    ] {
+        record.own.insert(name.to_owned(), Value::from(value));
+    }
+    record
+}
+
+/// `cs` + at most 8 readable + `-` + a letter + 11 of a hash: at most 24, unique in a whole region, and never ending in "-"
+/// and digits, which Azure refuses (protocol, Names).
+fn instance_name(place: &Place, user: &str, key: &str, vm_size: &str) -> String {
+    let readable: String = user
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(8)
+        .collect();
+    let hash = names::fingerprint(&[
+        &place.subscription_id.to_lowercase(),
+        &place.resource_group.to_lowercase(),
+        &place.workspace.to_lowercase(),
+        key,
+        &vm_size.to_lowercase(),
+    ]);
+    format!("cs{}-h{}", readable.to_ascii_lowercase(), &hash[..11])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_obey_azures_rules_and_differ_by_key_and_size() {
+        let place = Place {
+            subscription_id: "S".into(),
+            resource_group: "G".into(),
+            workspace: "W".into(),
+        };
+        let mut seen = std::collections::HashSet::new();
+        for user in [
+            "ada",
+            "",
+            "日本",
+            "a-very-long-name-of-a-user",
+            "123",
+            "$(x)",
+        ] {
+            for (key, size) in [
+                ("k1", "Standard_DS1_v2"),
+                ("k2", "Standard_DS1_v2"),
+                ("k1", "Standard_DS2_v2"),
+            ] {
+                let name = instance_name(&place, user, &format!("{key} of {user}"), size);
+                assert!((3..=24).contains(&name.len()), "{name}");
+                assert!(
+                    name.starts_with("cs")
+                        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                );
+                assert!(
+                    !name
+                        .rsplit('-')
+                        .next()
+                        .unwrap()
+                        .bytes()
+                        .all(|b| b.is_ascii_digit()),
+                    "{name}"
+                );
+                assert!(seen.insert(name));
+            }
+        }
+        let upper = instance_name(&place, "ada", "k1", "STANDARD_DS1_V2");
+        assert_eq!(upper, instance_name(&place, "ada", "k1", "Standard_DS1_v2"));
+    }
+}

@@ -1,0 +1,315 @@
+//! Where Azure tokens come from: the official credentials, by config, through our door.
+
+use crate::cloud::CloudError;
+use crate::error::Failure;
+use crate::net::{CredentialTraffic, Door, DoorError};
+use crate::wire::Secret;
+use async_trait::async_trait;
+use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::credentials::TokenCredential;
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
+use azure_core::http::{
+    AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, StatusCode, Transport,
+};
+use azure_identity::{
+    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, DeveloperToolsCredential, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where the clouds' two ends are.
+#[derive(Debug, Clone)]
+pub struct Clouds {
+    /// Resource Manager, without a slash at its end.
+    pub management_endpoint: String,
+    /// Entra ID, without a slash at its end.
+    pub authority_host: String,
+}
+
+/// The public cloud ("Azure Resource Manager endpoints" and "National clouds" in Microsoft's documentation).
+const PUBLIC_MANAGEMENT: &str = "https://management.azure.com";
+const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com";
+
+impl Clouds {
+    /// The public cloud, unless the config names another.
+    ///
+    /// # Errors
+    /// `invalid_config` for what is no https URL; plain http is taken on loopback only.
+    pub fn read(management: Option<&str>, authority: Option<&str>) -> Result<Self, Failure> {
+        Ok(Self {
+            management_endpoint: endpoint(
+                "management_endpoint",
+                management.unwrap_or(PUBLIC_MANAGEMENT),
+            )?,
+            authority_host: endpoint("authority_host", authority.unwrap_or(PUBLIC_AUTHORITY))?,
+        })
+    }
+
+    /// The scope of Resource Manager's tokens. A local stand-in is asked with the public cloud's audience.
+    fn scope(&self) -> String {
+        let audience = if self.management_endpoint.starts_with("http://") {
+            PUBLIC_MANAGEMENT
+        } else {
+            &self.management_endpoint
+        };
+        format!("{audience}/.default")
+    }
+}
+
+/// What a request may say about credentials (protocol, config and credentials).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum AzureCredentials {
+    /// An app registration with a secret.
+    ClientSecret {
+        /// The tenant.
+        tenant_id: String,
+        /// The app.
+        client_id: String,
+        /// Its secret.
+        client_secret: Secret<String>,
+    },
+    /// A federated token in a file that the environment names.
+    WorkloadIdentity,
+    /// The machine's own identity, or one that is assigned to it.
+    ManagedIdentity {
+        /// The assigned identity's client id; none for the machine's own.
+        client_id: Option<String>,
+    },
+    /// Whoever is logged in by `az login`.
+    AzureCli,
+    /// `az` or `azd`, whichever is logged in; also what null means.
+    Developer,
+}
+
+impl AzureCredentials {
+    /// Reads the request's `credentials`; null is the developer chain.
+    ///
+    /// # Errors
+    /// `invalid_config` with the field's name; no value is repeated.
+    pub fn read(value: &Secret<Value>) -> Result<Self, Failure> {
+        const KINDS: [&str; 5] = [
+            "client_secret",
+            "workload_identity",
+            "managed_identity",
+            "azure_cli",
+            "developer",
+        ];
+        if value.expose().is_null() {
+            return Ok(Self::Developer);
+        }
+        let kind = value.expose().get("kind").and_then(Value::as_str);
+        if !kind.is_some_and(|k| KINDS.contains(&k)) {
+            let message = format!("use one of {}", KINDS.join(", "));
+            return Err(Failure::invalid_config("credentials.kind", message));
+        }
+        Self::deserialize(value.expose()).map_err(|_| {
+            let needs = match kind {
+                Some("client_secret") => {
+                    "client_secret needs the strings tenant_id, client_id and client_secret"
+                }
+                _ => "client_id must be a string",
+            };
+            Failure::invalid_config("credentials", needs)
+        })
+    }
+}
+
+/// Tokens for Resource Manager; the official credential caches them until shortly before they end.
+pub struct Tokens {
+    credential: Option<Arc<dyn TokenCredential>>,
+    scope: String,
+}
+
+impl Tokens {
+    /// Makes the credential; nobody is asked yet. In replay no token is needed.
+    ///
+    /// # Errors
+    /// `invalid_config` where the credential cannot be made from what is given.
+    pub fn open(
+        credentials: &AzureCredentials,
+        clouds: &Clouds,
+        door: &Arc<dyn Door>,
+    ) -> Result<Self, Failure> {
+        let credential = if door.is_replay() {
+            None
+        } else {
+            let made = credential(credentials, clouds, door);
+            Some(made.map_err(|e| Failure::invalid_config("credentials", e))?)
+        };
+        Ok(Self {
+            credential,
+            scope: clouds.scope(),
+        })
+    }
+
+    /// A token to put after "Bearer ".
+    ///
+    /// # Errors
+    /// `Token`: there is none; nothing was sent to Resource Manager.
+    pub async fn bearer(&self, operation: &str) -> Result<Secret<String>, CloudError> {
+        let Some(credential) = &self.credential else {
+            return Ok(Secret::new("replay".to_owned()));
+        };
+        let token = credential
+            .get_token(&[&self.scope], None)
+            .await
+            .map_err(|error| CloudError::Credentials {
+                operation: operation.to_owned(),
+                transient: matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection),
+                why: first_line(&error.to_string()),
+            })?;
+        Ok(Secret::new(token.token.secret().to_owned()))
+    }
+}
+
+fn credential(
+    credentials: &AzureCredentials,
+    clouds: &Clouds,
+    door: &Arc<dyn Door>,
+) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let client_options = options(clouds, door);
+    Ok(match credentials {
+        AzureCredentials::ClientSecret {
+            tenant_id,
+            client_id,
+            client_secret,
+        } => ClientSecretCredential::new(
+            tenant_id,
+            client_id.clone(),
+            azure_core::credentials::Secret::new(client_secret.expose().clone()),
+            Some(ClientSecretCredentialOptions { client_options }),
+        )?,
+        AzureCredentials::WorkloadIdentity => {
+            WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options },
+                ..WorkloadIdentityCredentialOptions::default()
+            }))?
+        }
+        AzureCredentials::ManagedIdentity { client_id } => {
+            ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                client_options,
+            }))?
+        }
+        AzureCredentials::AzureCli => AzureCliCredential::new(None)?,
+        AzureCredentials::Developer => DeveloperToolsCredential::new(None)?,
+    })
+}
+
+/// All credential traffic through our door; it is not tried again below our own retries.
+fn options(clouds: &Clouds, door: &Arc<dyn Door>) -> ClientOptions {
+    // azure_identity takes https alone. A local stand-in is named to it as https, and reached as what it is.
+    let plain = clouds
+        .authority_host
+        .strip_prefix("http://")
+        .map(str::to_owned);
+    let authority_host = match &plain {
+        Some(host) => format!("https://{host}"),
+        None => clouds.authority_host.clone(),
+    };
+    let mut custom = CustomConfiguration::default();
+    custom.authority_host = authority_host;
+    ClientOptions {
+        transport: Some(Transport::new(Arc::new(DoorClient {
+            door: door.clone(),
+            plain,
+        }))),
+        cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
+        retry: RetryOptions::none(),
+        ..ClientOptions::default()
+    }
+}
+
+/// Gives azure_identity our door as its HTTP client.
+struct DoorClient {
+    door: Arc<dyn Door>,
+    /// The host and port that are reached by plain http: a stand-in on loopback.
+    plain: Option<String>,
+}
+
+impl fmt::Debug for DoorClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DoorClient")
+    }
+}
+
+#[async_trait]
+impl HttpClient for DoorClient {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let invalid = |why: String| azure_core::Error::with_message(ErrorKind::Other, why);
+        let mut url = request.url().to_string();
+        if let Some(host) = &self.plain
+            && let Some(rest) = url.strip_prefix(&format!("https://{host}/"))
+        {
+            url = format!("http://{host}/{rest}");
+        }
+        let Body::Bytes(body) = request.body().clone() else {
+            return Err(invalid("credential traffic is never a stream".to_owned()));
+        };
+        let mut ours = http::Request::builder()
+            .method(request.method().as_ref())
+            .uri(url);
+        for (name, value) in request.headers().iter() {
+            ours = ours.header(name.as_str(), value.as_str());
+        }
+        let ours = ours
+            .extension(CredentialTraffic)
+            .body(body)
+            .map_err(|e| invalid(e.to_string()))?;
+        let answer = self.door.send(ours).await.map_err(|error| {
+            let kind = match error {
+                DoorError::NotConnected { .. } => ErrorKind::Connection,
+                _ => ErrorKind::Io,
+            };
+            azure_core::Error::with_message(kind, error.to_string())
+        })?;
+        let mut headers = Headers::new();
+        for (name, value) in answer.headers() {
+            if let Ok(value) = value.to_str() {
+                headers.insert(
+                    HeaderName::from(name.as_str().to_owned()),
+                    HeaderValue::from(value.to_owned()),
+                );
+            }
+        }
+        let status = StatusCode::from(answer.status().as_u16());
+        Ok(AsyncRawResponse::from_bytes(
+            status,
+            headers,
+            answer.into_body(),
+        ))
+    }
+}
+
+/// Entra ID's errors go on with trace ids and a link; the first line says it.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+fn endpoint(field: &str, url: &str) -> Result<String, Failure> {
+    let uri = url.parse::<http::Uri>().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let loopback = host
+        .trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .map_or(host == "localhost", |ip| ip.is_loopback());
+    let good = match uri.as_ref().and_then(http::Uri::scheme_str) {
+        Some("https") => !host.is_empty(),
+        Some("http") => loopback,
+        _ => false,
+    };
+    if good {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err(Failure::invalid_config(
+        &format!("config.{field}"),
+        "must be an https URL, such as \"https://management.azure.com\"; plain http is for loopback only",
+    ))
+}

@@ -1,0 +1,254 @@
+//! Resource Manager: bearer tokens, one pinned api-version, pages, long operations, quotas.
+
+use super::auth::{Clouds, Tokens};
+use super::error;
+use crate::cloud::error::{CloudError, Refusal, retry_after};
+use crate::context::Context;
+use crate::net::limiter::{Limiter, Quota};
+use crate::net::retry::{self, Pace};
+use crate::net::{Door, Response};
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// "Understand how Azure Resource Manager throttles requests": token buckets for a subscription, region and principal.
+const READ: Quota = Quota {
+    name: "arm read",
+    burst: 250.0,
+    per_second: 25.0,
+};
+const WRITE: Quota = Quota {
+    name: "arm write",
+    burst: 200.0,
+    per_second: 10.0,
+};
+
+/// Resource Manager, for one principal.
+pub struct ResourceManager {
+    /// Where it is.
+    pub clouds: Clouds,
+    /// Who asks.
+    pub tokens: Tokens,
+    /// `api-version` of every call.
+    pub api_version: &'static str,
+    /// Calls of one scope share the quotas.
+    pub scope: String,
+    /// The way out.
+    pub door: Arc<dyn Door>,
+    /// The quotas.
+    pub limiter: Arc<Limiter>,
+    /// Clock and chance.
+    pub context: Context,
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// The HTTP method; all but GET count as writes.
+    pub method: Method,
+    /// The resource, from `/subscriptions` on.
+    pub path: &'a str,
+    /// Query parameters beside `api-version`.
+    pub query: &'a [(&'a str, &'a str)],
+    /// The body, if there is one.
+    pub body: Option<&'a Value>,
+    /// The name of the operation in errors and logs, such as `arm:PUT computes`.
+    pub operation: &'a str,
+}
+
+/// A successful answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// 200, 201, 202 or 204.
+    pub http_status: u16,
+    /// The JSON, or null.
+    pub body: Value,
+    /// Where to ask how a long operation is: Azure-AsyncOperation, else Location.
+    pub operation_url: Option<String>,
+}
+
+impl ResourceManager {
+    /// Makes one call, within the quotas, and does not repeat it.
+    ///
+    /// # Errors
+    /// Every variant; `CloudError::had_no_effect` tells whether it may have had one.
+    pub async fn call_once(
+        &self,
+        call: &Call<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, CloudError> {
+        let mut url = format!(
+            "{}{}?api-version={}",
+            self.clouds.management_endpoint, call.path, self.api_version
+        );
+        for (name, value) in call.query {
+            url.push('&');
+            url.push_str(name);
+            url.push('=');
+            url.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        self.exchange(&call.method, &url, call.body, call.operation, deadline)
+            .await
+    }
+
+    /// Makes a call that may be repeated, with pauses, until `deadline`.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, CloudError> {
+        retry::until(
+            &self.context,
+            Pace::CALL,
+            deadline,
+            || self.call_once(call, deadline),
+            CloudError::again,
+        )
+        .await
+    }
+
+    /// Every item of a list, through all its pages.
+    ///
+    /// # Errors
+    /// The error of the page that could not be had; what came before is given up.
+    pub async fn list(
+        &self,
+        path: &str,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, CloudError> {
+        let first = Call {
+            method: Method::GET,
+            path,
+            query: &[],
+            body: None,
+            operation,
+        };
+        let mut answer = self.call(&first, deadline).await?;
+        let mut items = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        loop {
+            if let Some(page) = answer.body.get_mut("value").and_then(Value::as_array_mut) {
+                items.append(page);
+            }
+            let Some(next) = answer
+                .body
+                .get("nextLink")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+            else {
+                return Ok(items);
+            };
+            // A page that comes twice would never end; a link to elsewhere would give our token away.
+            if !self.is_ours(&next) || !seen.insert(next.clone()) {
+                return Err(CloudError::Unreadable {
+                    operation: operation.to_owned(),
+                    why: "nextLink leads elsewhere, or in a circle".to_owned(),
+                });
+            }
+            answer = retry::until(
+                &self.context,
+                Pace::CALL,
+                deadline,
+                || self.exchange(&Method::GET, &next, None, operation, deadline),
+                CloudError::again,
+            )
+            .await?;
+        }
+    }
+
+    fn is_ours(&self, url: &str) -> bool {
+        url.strip_prefix(&self.clouds.management_endpoint)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&Value>,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Answer, CloudError> {
+        let quota = if method == Method::GET { READ } else { WRITE };
+        let taken = self.limiter.take(&self.scope, &[quota], deadline).await;
+        taken.map_err(|wait| CloudError::Queue {
+            operation: operation.to_owned(),
+            wait,
+        })?;
+        let bearer = self.tokens.bearer(operation).await?;
+        let text = body.map(ToString::to_string).unwrap_or_default();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header(
+                http::header::AUTHORIZATION,
+                format!("Bearer {}", bearer.expose()),
+            )
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::CONTENT_LENGTH, text.len())
+            .body(Bytes::from(text))
+            .map_err(|e| CloudError::Unreadable {
+                operation: operation.to_owned(),
+                why: e.to_string(),
+            })?;
+        let answer = self.door.send(request).await;
+        tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
+        let answer = answer.map_err(|source| CloudError::NoAnswer {
+            operation: operation.to_owned(),
+            source,
+        })?;
+        read(&answer, operation, &self.context)
+    }
+}
+
+fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, CloudError> {
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned)
+    };
+    let http_status = answer.status().as_u16();
+    let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
+    if answer.status().is_success() {
+        if !answer.body().is_empty() && body.is_none() {
+            let why = format!("{} bytes that are no JSON", answer.body().len());
+            return Err(CloudError::Unreadable {
+                operation: operation.to_owned(),
+                why,
+            });
+        }
+        return Ok(Answer {
+            http_status,
+            body: body.unwrap_or(Value::Null),
+            operation_url: header("azure-asyncoperation").or_else(|| header("location")),
+        });
+    }
+    let error = body.as_ref().and_then(|b| b.get("error"));
+    let text = |name: &str| Some(error?.get(name)?.as_str()?.to_owned());
+    let cloud_code = innermost_code(error).or_else(|| text("code"));
+    Err(CloudError::Refused(Box::new(Refusal {
+        operation: operation.to_owned(),
+        http_status,
+        code: error::code(cloud_code.as_deref(), http_status),
+        message: text("message").unwrap_or_else(|| format!("HTTP {http_status}")),
+        request_id: header("x-ms-request-id").or_else(|| header("x-ms-correlation-request-id")),
+        retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
+        cloud_code,
+        body: body.unwrap_or(Value::Null),
+    })))
+}
+
+/// Azure Machine Learning wraps what it means ("QuotaExceeded") into "UserError" and "details".
+fn innermost_code(error: Option<&Value>) -> Option<String> {
+    let details = error?.get("details")?.as_array()?;
+    let known = |code: &&str| error::code(Some(code), 0) != error::code(None, 0);
+    details
+        .iter()
+        .filter_map(|d| d.get("code")?.as_str())
+        .find(known)
+        .map(str::to_owned)
+}

@@ -1,0 +1,24 @@
+//! Azure's times: RFC 3339 with up to seven digits of a second.
+
+use azure_core::time::parse_rfc3339;
+
+/// Milliseconds since 1970; none where it is no time.
+#[must_use]
+pub fn milliseconds(text: &str) -> Option<u64> {
+    let at = parse_rfc3339(text).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn azures_seven_digits_and_offset_are_read() {
+        assert_eq!(
+            milliseconds("1970-01-01T00:00:01.5000000+00:00"),
+            Some(1500)
+        );
+        assert_eq!(milliseconds("yesterday"), None);
+    }
+}
