@@ -57,7 +57,9 @@ def both(
 ) -> Figure:
     """A figure of both sides."""
     theirs = getattr(peer, what) if peer.side else None
-    return Figure(name, getattr(ours, what), unit, target, theirs, ours.more, peer.more if peer.side else "")
+    return Figure(
+        name, getattr(ours, what), unit, target, theirs, ours.more, peer.more if peer.side else "", of_both=True
+    )
 
 
 def figures(emulator: Emulator, ours: Side, peer: Side | None, *, long: bool) -> list[Figure]:

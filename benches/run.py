@@ -62,18 +62,19 @@ def main() -> None:
     installed = Path(sys.executable).with_name("cloudspawner")  # what the wheel put there is a release build
     if installed.exists():
         os.environ.setdefault("CLOUDSPAWNER_PROGRAM", str(installed))
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="benches-") as folder:
         figures = measure(Path(folder), long=options.long)
 
-    no_peer = "-" if find_spec(PEER) else f"{PEER} is not installed"
+    no_peer = f"{PEER} is not installed"
     told = subprocess.run([program.path(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    built = told.stdout.strip() + (" (A DEBUG BUILD)" if "debug" in Path(program.path()).parts else "")
     command = "make bench" if sys.argv[1:] in ([], ["--write"]) else " ".join(["benches/run.py", *sys.argv[1:]])
     missed = [figure.name for figure in figures if figure.target is not None and figure.ours >= figure.target]
     verdict = f"Targets missed: {'; '.join(missed)}." if missed else "All targets are met."
     result = "\n\n".join(
         [
-            table.circumstances(command, told.stdout.strip()),
+            table.circumstances(command, built, load),
             table.text([figure.cells(no_peer) for figure in figures]),
             verdict,
         ]

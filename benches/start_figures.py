@@ -69,6 +69,7 @@ def figures(emulator: Emulator, ours: Side, peer: Side | None) -> list[Figure]:
                 round(median(theirs)) if theirs else None,
                 more=f", worst {max(late[ours]):,.0f}",
                 peer_more=f", worst {max(theirs):,.0f}" if theirs else "",
+                of_both=True,
             )
         )
     return found

@@ -26,6 +26,7 @@ class Figure:
         peer: the peer's value, if it has one.
         more: what stands behind our value: the worst case, what went wrong.
         peer_more: the same for the peer.
+        of_both: whether the peer has such a figure at all.
     """
 
     name: str
@@ -35,14 +36,15 @@ class Figure:
     peer: float | None = None
     more: str = ""
     peer_more: str = ""
+    of_both: bool = False
 
     def cells(self, no_peer: str) -> tuple[str, ...]:
-        """The line's cells; `no_peer` stands where the peer has no value though the figure is about both."""
+        """The line's cells; `no_peer` stands where the peer should have a value and has none."""
         target = "-"
         if self.target is not None:
             verdict = "met" if self.ours < self.target else "MISSED"
             target = f"< {self._value(self.target)}: {verdict}"
-        peer = self._value(self.peer) if self.peer is not None else no_peer
+        peer = "-" if not self.of_both else no_peer if self.peer is None else self._value(self.peer)
         ratio = f"{_number(self.peer / self.ours)}" if self.peer is not None and self.ours else "-"
         return (self.name, self._value(self.ours) + self.more, target, peer + self.peer_more, ratio)
 
@@ -53,7 +55,7 @@ class Figure:
 def _number(value: float) -> str:
     if value == int(value):
         return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def text(rows: list[tuple[str, ...]]) -> str:
@@ -67,8 +69,8 @@ def text(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def circumstances(command: str, program_version: str) -> str:
-    """When, on what kind of machine and with which versions."""
+def circumstances(command: str, program_version: str, load: float) -> str:
+    """When, on what kind of machine, how busy it was before, and with which versions."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     model = next(
         (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
@@ -76,6 +78,7 @@ def circumstances(command: str, program_version: str) -> str:
     packages = ", ".join(f"{name} {_version(name)}" for name in ("jupyterhub", "tornado", "fargatespawner"))
     return (
         f"`{command}`, {datetime.now(timezone.utc):%Y-%m-%d}: {os.cpu_count()} cores ({model}), {memory:.0f} GiB, "
+        f"load {load:.1f} before, "
         f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}, "
         f"{program_version}, {packages}."
     )
