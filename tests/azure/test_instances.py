@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from support import program
 from support.azure import Azure
 
@@ -22,9 +23,9 @@ def start(azure: Azure, **params: object) -> program.Finished:
 def poll(azure: Azure, *states: object, **params: object) -> list[dict[str, object]]:
     """One poll of Ada's server in these states."""
     targets = [{"server": {"hub": "prod", "user": "ada", "name": ""}, "state": state} for state in states]
-    servers: list[dict[str, object]] = program.run(
-        "poll", azure.ask("poll", targets=targets, **params), azure.env()
-    ).result["servers"]
+    servers: list[dict[str, object]] = program.run("poll", azure.ask("poll", targets=targets, **params), azure.env()).result[
+        "servers"
+    ]
     return servers
 
 

@@ -1,5 +1,6 @@
 """A real hub and real processes as tasks, one world for each test."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 from support.emulator import Emulator
 from support.hub import Hub
+
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+# The emulator's processes are found where this Python is.
 
 LIGHT = f"c.Spawner.cmd = [{sys.executable!r}, {str(Path(__file__).parent / 'light_server.py')!r}]\nc.Spawner.args = []\n"
 """Servers that only answer the hub, for tests with many of them."""
