@@ -123,7 +123,10 @@ def make_spawner(fake: Fake, db: Any, programs: None) -> MakeSpawner:
             "spawner_class": FargateSpawner,
             "allow_named_servers": True,
         }
-        spawner: FargateSpawner = User(row, settings, db).get_or_create_spawner(name, name)
+        owner = User(row, settings, db)
+        # JupyterHub 5 makes it under this name.
+        get = getattr(owner, "get_or_create_spawner", None)
+        spawner: FargateSpawner = get(name, name) if get else owner.get_spawner(name)
         if spawner.server is None:
             server = orm.Server(base_url=f"/user/{user}/")
             db.add(server)
