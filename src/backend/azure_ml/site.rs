@@ -9,7 +9,9 @@ use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::retry::Pace;
 use crate::wire::{Code, Phase};
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use tokio::time::Instant;
 pub const CREATED: &str = "created";
 /// So few instances are asked about one by one; for more, the list of the workspace costs less.
 const ONE_BY_ONE: usize = 3;
+/// Single reads that complete a list are made a few at a time; Resource Manager's quota is the limit, not this.
+const CALLS_AT_ONCE: usize = 8;
 /// How long one refresh may take; the next poll begins another. A list of 1,000 has some 10 to 40 pages.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(18);
 
@@ -74,20 +78,23 @@ impl Workspace {
             }
         };
         let by_name: HashMap<&str, &Instance> = all.iter().map(|i| (i.name.as_str(), i)).collect();
-        join_all(records.iter().map(|record| {
-            let listed = record
-                .reference
-                .as_deref()
-                .and_then(|name| by_name.get(name).copied());
-            async move {
-                match listed {
-                    // A list that tells no state, or whose Running tells no address yet, is completed by a GET.
-                    Some(instance) if tells_enough(instance) => self.sighting(instance, record),
-                    _ => self.look(record, deadline).await,
+        let each: Vec<_> = records
+            .iter()
+            .map(|record| {
+                let listed = record
+                    .reference
+                    .as_deref()
+                    .and_then(|name| by_name.get(name).copied());
+                async move {
+                    match listed {
+                        // A list that tells no state, or whose Running tells no address yet, is completed by a GET.
+                        Some(instance) if tells_enough(instance) => self.sighting(instance, record),
+                        _ => self.look(record, deadline).await,
+                    }
                 }
-            }
-        }))
-        .await
+            })
+            .collect();
+        stream::iter(each).buffered(CALLS_AT_ONCE).collect().await
     }
 
     fn found(&self, instance: &Instance) -> Found {

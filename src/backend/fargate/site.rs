@@ -8,7 +8,9 @@ use crate::backend::{Found, Record, Sighting, Site, names, tags};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::wire::{Code, Phase};
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,9 @@ use tokio::time::Instant;
 
 /// StopTask, "reason": at most 1024 characters (API Reference, Container "reason" and Task "stoppedReason" carry it).
 const MOST_REASON_CHARS: usize = 255;
+/// Each call under way holds a connection and its answer, a megabyte for a full batch; more of them would not be quicker
+/// than the quota allows.
+const CALLS_AT_ONCE: usize = 4;
 /// How long one refresh may take; the next poll begins another.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -130,10 +135,11 @@ impl Site for Cluster {
     ) -> BoxFuture<'a, Vec<Sighting>> {
         Box::pin(async move {
             let deadline = deadline.min(Instant::now() + REFRESH_TIMEOUT);
-            let batches = records
+            let batches: Vec<_> = records
                 .chunks(MOST_TASKS_A_CALL)
-                .map(|batch| self.describe(batch, deadline));
-            futures_util::future::join_all(batches).await.concat()
+                .map(|batch| self.describe(batch, deadline))
+                .collect();
+            stream::iter(batches).buffered(CALLS_AT_ONCE).concat().await
         })
     }
 
