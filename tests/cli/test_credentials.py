@@ -182,7 +182,7 @@ def test_serve_renews_credentials_before_they_expire_and_keeps_those_that_last(t
 
 
 def test_session_credentials_that_ended_are_renewed_in_serve(tmp_path: Path) -> None:
-    with Emulator("--credentials-lifetime-ms", "1") as emulator:
+    with Emulator("--credentials-lifetime-ms", "0") as emulator:
         env = emulator.env(**NO_KEYS, AWS_CONTAINER_CREDENTIALS_FULL_URI=emulator.ready["credentials_url"])
         with program.Serve(env) as serve:
             status = serve.ask(ask.poll(ask.target()))["servers"][0]
