@@ -7,6 +7,7 @@ the test's.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -89,6 +90,8 @@ def test_sso_gives_credentials_from_the_cached_token(emulator: Emulator, tmp_pat
 
 
 def test_a_containers_relative_address_gives_credentials() -> None:
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        pytest.skip("NOTICE: util-linux's unshare and iproute2's ip are needed")
     inside = subprocess.run(
         ["unshare", "--net", sys.executable, __file__],
         capture_output=True,
