@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import model
+from support import azure_contract, model
 from support.emulator import Emulator
 
 
@@ -16,5 +16,9 @@ def emulator() -> Iterator[Emulator]:
 
 
 def pytest_report_header() -> list[str]:
-    """Says whether requests are checked against AWS's model."""
-    return [] if model.is_at_hand() else [f"NOTICE: requests are not checked against AWS's model: {model.FILE} is not here"]
+    """Says whether requests are checked against the clouds' own models."""
+    absent = [
+        *([] if model.is_at_hand() else [("AWS", model.FILE)]),
+        *([] if azure_contract.is_at_hand() else [("Azure", azure_contract.SCHEMA)]),
+    ]
+    return [f"NOTICE: requests are not checked against {whose}'s model: {file} is not here" for whose, file in absent]

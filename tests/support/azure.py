@@ -5,6 +5,7 @@ import json
 import urllib.request
 from typing import Any
 
+from support import azure_contract
 from support.emulator import Emulator
 
 Json = dict[str, Any]
@@ -17,10 +18,14 @@ _attempts = itertools.count(1)
 class Azure(Emulator):
     """One process of the emulator with its Azure side."""
 
-    def __init__(self, *arguments: str, delays: str = FAST, run: str = "simulate") -> None:
-        """Starts it."""
-        super().__init__("--azure", "--azure-delays", delays, *arguments, run=run, check_model=False)
+    def __init__(self, *arguments: str, delays: str = FAST, run: str = "simulate", check_model: bool = True) -> None:
+        """Starts it. At the end of the block every request is checked against the official swagger and schema."""
+        super().__init__("--azure", "--azure-delays", delays, *arguments, run=run, check_model=check_model)
         self.azure: Json = self.ready["azure"]
+
+    def check(self, requests: list[Json]) -> None:
+        """Fails where a request does not fit."""
+        azure_contract.check(requests)
 
     def azure_admin(self, where: str, body: object = None, method: str | None = None) -> Any:
         """One call of Azure's part of the admin endpoint."""

@@ -39,7 +39,7 @@ class Emulator:
     """One process of the emulator; it ends, with its tasks, at the end of the `with` block."""
 
     def __init__(self, *arguments: str, delays: str = FAST, run: str = "simulate", check_model: bool = True):
-        """Starts it. With `check_model` the end of the block checks every request against AWS's model, where it is at hand."""
+        """Starts it. With `check_model` the end of the block checks every request against the cloud's model, where it is at hand."""
         self.folder = tempfile.TemporaryDirectory(prefix="emulator-")
         self.request_log = Path(self.folder.name) / "requests.jsonl"
         self.check_model = check_model
@@ -73,7 +73,11 @@ class Emulator:
         requests = self.requests()
         self.folder.cleanup()
         if kind is None and self.check_model:
-            model.check(requests)
+            self.check(requests)
+
+    def check(self, requests: list[Json]) -> None:
+        """Fails where a request does not fit the cloud's own model."""
+        model.check(requests)
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment in which an AWS client uses this emulator; an empty value takes a variable out."""
