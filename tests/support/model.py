@@ -1,4 +1,4 @@
-"""AWS's official ECS model, which is no part of this repository: every request that a test makes must fit it."""
+"""AWS's official models of ECS and EFS, which are no part of this repository: every request that a test makes must fit them."""
 
 import json
 from functools import lru_cache
@@ -9,30 +9,32 @@ from support.binaries import REPOSITORY
 
 FOLDER = REPOSITORY.parent / "shared/reference/aws"
 FILE = FOLDER / "ecs-2014-11-13-service-2.json"
+FILES = {"ecs": FILE, "elasticfilesystem": FOLDER / "efs-2015-02-01-service-2.json"}
+"""By the name in a signature's scope."""
 
 
 def is_at_hand() -> bool:
-    """Whether the model is here."""
-    return Path(FILE).exists()
+    """Whether the models are here."""
+    return all(Path(file).exists() for file in FILES.values())
 
 
-@lru_cache(maxsize=1)
-def _service() -> Any:
+@lru_cache(maxsize=2)
+def _service(name: str) -> Any:
     from botocore.model import ServiceModel
 
-    return ServiceModel(json.loads(FILE.read_text()), "ecs")
+    return ServiceModel(json.loads(FILES[name].read_text()), name)
 
 
-def faults_of(action: str, body: object) -> str:
+def faults_of(action: str, body: object, service: str = "ecs") -> str:
     """What botocore's own validator says against a request; empty where it is good."""
     from botocore.validate import ParamValidator
 
-    return str(ParamValidator().validate(body, _service().operation_model(action).input_shape).generate_report())
+    return str(ParamValidator().validate(body, _service(service).operation_model(action).input_shape).generate_report())
 
 
-def unknown_members(action: str, body: object) -> list[str]:
+def unknown_members(action: str, body: object, service: str = "ecs") -> list[str]:
     """Members that the model does not have, at any depth; botocore refuses those on the top level alone."""
-    return list(_unknown(_service().operation_model(action).input_shape, body, action))
+    return list(_unknown(_service(service).operation_model(action).input_shape, body, action))
 
 
 def _unknown(shape: Any, value: Any, at: str) -> Any:
@@ -52,8 +54,8 @@ def check(requests: list[dict[str, Any]]) -> None:
     if not is_at_hand():
         return
     for request in requests:
-        if request["service"] != "ecs":
+        service, action, body = request["service"], request["action"], request["body"]
+        if service not in FILES:
             continue
-        action, body = request["action"], request["body"]
-        assert not (report := faults_of(action, body)), f"{action}: {report}"
-        assert not (names := unknown_members(action, body)), names
+        assert not (report := faults_of(action, body, service)), f"{action}: {report}"
+        assert not (names := unknown_members(action, body, service)), names

@@ -6,13 +6,15 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::efs;
 use crate::faults::Fault;
 use crate::lifecycle::{End, Status};
+use crate::policy::Policy;
 use crate::quota::Buckets;
 use crate::run::process;
 use crate::tasks::{Process, Task};
@@ -35,7 +37,9 @@ pub fn routes() -> Router<Arc<Emulator>> {
         .route("/_emulator/calls", get(calls))
         .route("/_emulator/calls/reset", post(reset_calls))
         .route("/_emulator/settings", get(settings).post(change_settings))
+        .route("/_emulator/roles/{name}", put(set_role))
         .route("/_emulator/reset", post(reset))
+        .merge(efs::admin::routes())
 }
 
 /// A body as JSON whatever its content type, so that curl needs no header; an empty one is `{}`.
@@ -106,6 +110,7 @@ fn row(task: &Task, now_ms: u64) -> Value {
         "stopped_reason": end.map(|end| &end.stopped_reason),
         "exit_code": end.and_then(|end| end.exit_code),
         "pid": pid,
+        "mounts": task.mounts,
         "forgotten": task.forgotten,
     })
 }
@@ -200,7 +205,18 @@ async fn change_settings(State(emulator): Emu, body: String) -> Response {
     }
 }
 
-/// Stops and forgets all tasks, faults and counts. Keys, settings and task definitions stay.
+/// The body is the role's whole policy.
+async fn set_role(State(emulator): Emu, Path(name): Path<String>, body: String) -> Response {
+    match parse::<Policy>(&body) {
+        Ok(policy) => {
+            emulator.world().keys.set_role_policy(name, policy);
+            Json(json!({})).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Stops and forgets all tasks, faults and counts, and EFS as it became. Keys, settings and task definitions stay.
 async fn reset(State(emulator): Emu) -> Json<Value> {
     let tasks = {
         let mut world = emulator.world();
@@ -210,5 +226,6 @@ async fn reset(State(emulator): Emu) -> Json<Value> {
         world.tasks.clear()
     };
     process::end_all(tasks, RESET_PATIENCE).await;
+    emulator.world().efs.reset();
     Json(json!({}))
 }

@@ -1,4 +1,4 @@
-//! What every call of ECS and STS passes through, in this order: latency, signature, faults, the action (types, quota,
+//! What every call of ECS, EFS and STS passes through, in this order: latency, signature, faults, the action (types, quota,
 //! permission, effect), the log.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::faults::{Fault, Kind};
 use crate::identity::{Key, random_hex};
 use crate::signature::{self, Expected};
 use crate::world::Emulator;
-use crate::{ecs, sts};
+use crate::{ecs, efs, sts};
 
 /// More than ECS takes; a longer body ends the connection.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -34,6 +34,7 @@ pub struct Cut;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Api {
     Ecs,
+    Efs,
     Sts,
 }
 
@@ -42,6 +43,7 @@ impl Api {
     fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
+            Self::Efs => "elasticfilesystem",
             Self::Sts => "sts",
         }
     }
@@ -52,7 +54,7 @@ struct Incoming {
     api: Api,
     action: String,
     bytes: Bytes,
-    /// ECS's JSON, or STS's form as an object; the log has it.
+    /// ECS's JSON, EFS's members, or STS's form as an object; the log has it.
     body: Value,
     at_ms: u64,
 }
@@ -70,8 +72,8 @@ pub async fn call(State(emulator): State<Arc<Emulator>>, request: Request<Body>)
     let Ok(bytes) = to_bytes(body, BODY_LIMIT).await else {
         return cut();
     };
-    let Some(incoming) = read(&parts.headers, bytes, emulator.clock.now_ms()) else {
-        return (StatusCode::NOT_FOUND, "neither an ECS nor an STS call\n").into_response();
+    let Some(incoming) = read(&parts, bytes, emulator.clock.now_ms()) else {
+        return (StatusCode::NOT_FOUND, "no call of ECS, EFS or STS\n").into_response();
     };
     let latency_ms = emulator.world().settings.latency_ms;
     if latency_ms > 0 {
@@ -102,8 +104,19 @@ pub async fn call(State(emulator): State<Arc<Emulator>>, request: Request<Body>)
     after(&emulator, &incoming, reply, fault)
 }
 
-fn read(headers: &HeaderMap, bytes: Bytes, at_ms: u64) -> Option<Incoming> {
-    let target = headers
+fn read(parts: &Parts, bytes: Bytes, at_ms: u64) -> Option<Incoming> {
+    if parts.uri.path() != "/" {
+        let (action, body) = efs::read(&parts.method, &parts.uri, &bytes)?;
+        return Some(Incoming {
+            api: Api::Efs,
+            action: action.to_owned(),
+            bytes,
+            body,
+            at_ms,
+        });
+    }
+    let target = parts
+        .headers
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
     if let Some(action) = target.and_then(|target| target.strip_prefix(TARGET)) {
@@ -233,7 +246,16 @@ fn act(
             ecs::answer(call, &incoming.action, incoming.body.clone())
                 .map(|answer| answer.to_string())
         }
-        (Api::Ecs, _) => Err(ApiError::serialization(
+        (Api::Efs, Some(key)) if incoming.body.is_object() => {
+            let call = efs::Call {
+                emulator,
+                key,
+                now_ms,
+            };
+            efs::answer(call, &incoming.action, incoming.body.clone())
+                .map(|answer| answer.to_string())
+        }
+        (Api::Ecs | Api::Efs, _) => Err(ApiError::serialization(
             "Unexpected end of JSON or not an object",
         )),
         (Api::Sts, key) => {
@@ -241,20 +263,29 @@ fn act(
             sts::answer(emulator, key, &incoming.action, &form, now_ms)
         }
     };
-    match (answer, incoming.api) {
-        (Ok(body), Api::Ecs) => Reply {
+    match answer {
+        // The one action whose success has no body.
+        Ok(_) if incoming.action == "DeleteAccessPoint" => Reply {
+            status: StatusCode::NO_CONTENT,
+            content_type: content_type(incoming.api),
+            body: String::new(),
+            code: None,
+        },
+        Ok(body) => Reply {
             status: StatusCode::OK,
-            content_type: "application/x-amz-json-1.1",
+            content_type: content_type(incoming.api),
             body,
             code: None,
         },
-        (Ok(body), Api::Sts) => Reply {
-            status: StatusCode::OK,
-            content_type: "text/xml",
-            body,
-            code: None,
-        },
-        (Err(error), api) => refuse(api, &error),
+        Err(error) => refuse(incoming.api, &error),
+    }
+}
+
+fn content_type(api: Api) -> &'static str {
+    match api {
+        Api::Ecs => "application/x-amz-json-1.1",
+        Api::Efs => "application/json",
+        Api::Sts => "text/xml",
     }
 }
 
@@ -294,22 +325,22 @@ pub fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send 
 }
 
 fn refuse(api: Api, error: &ApiError) -> Reply {
-    let (status, content_type, body) = match api {
-        Api::Ecs => (
-            error.status,
-            "application/x-amz-json-1.1",
-            error.body().to_string(),
-        ),
+    let (status, code, body) = match api {
+        Api::Ecs => (error.status, error.code, error.body().to_string()),
+        Api::Efs => {
+            let error = efs::respell(error.clone());
+            (error.status, error.code, efs::body(&error).to_string())
+        }
         Api::Sts => {
             let (status, xml) = sts::error_xml(error);
-            (status, "text/xml", xml)
+            (status, error.code, xml)
         }
     };
     Reply {
         status,
-        content_type,
+        content_type: content_type(api),
         body,
-        code: Some(error.code),
+        code: Some(code),
     }
 }
 
@@ -348,7 +379,12 @@ fn log(emulator: &Emulator, incoming: &Incoming, reply: Reply) -> Response {
         (header::CONTENT_TYPE.as_str(), reply.content_type),
         ("x-amzn-requestid", request_id.as_str()),
     ];
-    (reply.status, headers, reply.body).into_response()
+    let mut response = (reply.status, headers, reply.body).into_response();
+    if let (Api::Efs, Some(code)) = (incoming.api, reply.code) {
+        let code = HeaderValue::from_static(code);
+        response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    response
 }
 
 pub fn cut() -> Response {

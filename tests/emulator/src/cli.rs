@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::azure::options::AzureOptions;
+use crate::efs::options::EfsOptions;
 use crate::lifecycle::Delays;
 use crate::policy::Policy;
 
-/// A local ECS, STS and credentials endpoint, and with --azure a local Azure, for tests, demos and benches.
+/// A local ECS, EFS, STS and credentials endpoint, and with --azure a local Azure, for tests, demos and benches.
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "cloudspawner-emulator")]
 pub struct Cli {
@@ -76,6 +77,8 @@ pub struct Cli {
     #[arg(long)]
     pub until_stdin_closes: bool,
     #[command(flatten)]
+    pub efs: EfsOptions,
+    #[command(flatten)]
     pub azure: AzureOptions,
 }
 
@@ -123,7 +126,7 @@ fn definition(text: &str) -> Result<(String, String), String> {
     Ok((family.to_owned(), container.to_owned()))
 }
 
-fn policy(path: &str) -> Result<Policy, String> {
+pub fn policy(path: &str) -> Result<Policy, String> {
     let document = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     Policy::parse(&document).map_err(|error| format!("{path}: {error}"))
 }

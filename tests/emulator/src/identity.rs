@@ -102,6 +102,16 @@ impl Keys {
         self.by_id.insert(key.access_key_id.clone(), key);
     }
 
+    /// What a role may do; None allows everything.
+    pub fn role_policy(&self, role: &str) -> Option<&Policy> {
+        self.roles.get(role)
+    }
+
+    /// For keys that the role gets from now on, and for its mounts.
+    pub fn set_role_policy(&mut self, role: String, policy: Policy) {
+        self.roles.insert(role, policy);
+    }
+
     pub fn find(&self, access_key_id: &str) -> Option<&Key> {
         self.by_id.get(access_key_id)
     }

@@ -68,6 +68,19 @@ pub struct End {
     pub container_reason: Option<String>,
 }
 
+impl End {
+    /// Of a task that never ran; the time is still to be said.
+    pub fn failed_to_start(stopped_reason: String) -> Self {
+        Self {
+            at_ms: 0,
+            stop_code: "TaskFailedToStart".to_owned(),
+            stopped_reason,
+            exit_code: None,
+            container_reason: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Step {
     at_ms: u64,

@@ -1,4 +1,4 @@
-//! A local ECS, STS and credentials endpoint, and a local Azure, for cloudspawner's demo, tests and benches. README.md says what it does and on
+//! A local ECS, EFS, STS and credentials endpoint, and a local Azure, for cloudspawner's demo, tests and benches. README.md says what it does and on
 //! what each behaviour rests. It is a test tool: it listens on loopback alone, and runs the commands it is given.
 
 mod admin;
@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod credentials;
 mod ecs;
+mod efs;
 mod faults;
 mod identity;
 mod lifecycle;
@@ -81,6 +82,7 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
         "cluster": cluster,
         "credentials_url": format!("{url}/credentials"),
         "data": emulator.data,
+        "file_system": emulator.world().efs.first_file_system(),
     });
     if let Some((_, azure)) = &azure {
         ready["azure"] = azure.ready();
@@ -110,6 +112,7 @@ async fn emulate(cli: Cli) -> std::io::Result<()> {
     };
     let patience = Duration::from_millis(patience_ms);
     run::process::end_all(tasks, patience).await;
+    emulator.world().efs.clean_up();
     if let Some((_, azure)) = &azure {
         azure.reset(patience).await;
     }

@@ -1,10 +1,12 @@
 //! IAM policy documents: enough of them to allow or deny an action as IAM does (user guide, "Policy evaluation logic").
 //! An explicit Deny wins, then an Allow is needed. Knows Action, NotAction, Resource, NotResource with `*` and `?`, and
-//! conditions that compare strings or ARNs; a condition it does not know never holds for an Allow and always for a Deny.
+//! conditions that compare strings, ARNs or truth values or ask for absence; a condition it does not know never holds for an
+//! Allow and always for a Deny. A resource's own policy names its principals and may leave out the resource.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -32,12 +34,32 @@ impl<T> OneOrMany<T> {
 #[serde(rename_all = "PascalCase")]
 struct Statement {
     effect: Effect,
+    principal: Option<Principal>,
     action: Option<OneOrMany<String>>,
     not_action: Option<OneOrMany<String>>,
     resource: Option<OneOrMany<String>>,
     not_resource: Option<OneOrMany<String>>,
     #[serde(default)]
-    condition: BTreeMap<String, BTreeMap<String, OneOrMany<String>>>,
+    condition: BTreeMap<String, BTreeMap<String, OneOrMany<Value>>>,
+}
+
+/// `"*"`, or ARNs under `AWS`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Principal {
+    Kinds(BTreeMap<String, OneOrMany<String>>),
+    Everybody(String),
+}
+
+impl Principal {
+    /// None is somebody without credentials.
+    fn is(&self, arn: Option<&str>) -> bool {
+        let named = |name: &String| name == "*" || Some(name.as_str()) == arn;
+        match self {
+            Self::Everybody(name) => named(name),
+            Self::Kinds(kinds) => kinds.get("AWS").is_some_and(|arns| arns.iter().any(named)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -70,12 +92,29 @@ impl Policy {
         serde_json::from_str(document)
     }
 
+    /// As the policy of whoever asks.
     pub fn judge(&self, ask: Ask<'_>) -> Verdict {
+        self.verdict(|statement| statement.covers_resource(ask, false) && statement.concerns(ask))
+    }
+
+    /// As the policy of the resource that is asked for; `principal` is a role's ARN, or None for somebody without credentials.
+    pub fn judge_for(&self, principal: Option<&str>, ask: Ask<'_>) -> Verdict {
+        self.verdict(|statement| {
+            statement
+                .principal
+                .as_ref()
+                .is_some_and(|named| named.is(principal))
+                && statement.covers_resource(ask, true)
+                && statement.concerns(ask)
+        })
+    }
+
+    fn verdict(&self, concerned: impl Fn(&Statement) -> bool) -> Verdict {
         let mut verdict = Verdict::NotAllowed;
         for statement in self
             .statement
             .iter()
-            .filter(|statement| statement.concerns(ask))
+            .filter(|statement| concerned(statement))
         {
             match statement.effect {
                 Effect::Deny => return Verdict::Denied,
@@ -95,19 +134,23 @@ impl Statement {
                 .iter()
                 .any(|p| matches(&p.to_ascii_lowercase(), &action))
         };
-        let covers =
-            |patterns: &OneOrMany<String>| patterns.iter().any(|p| matches(p, ask.resource));
         let action_fits = match (&self.action, &self.not_action) {
             (Some(patterns), _) => names(patterns),
             (None, Some(patterns)) => !names(patterns),
             (None, None) => false,
         };
-        let resource_fits = match (&self.resource, &self.not_resource) {
+        action_fits && self.conditions_hold(ask)
+    }
+
+    /// `unsaid` is whether a statement without a resource covers all.
+    fn covers_resource(&self, ask: Ask<'_>, unsaid: bool) -> bool {
+        let covers =
+            |patterns: &OneOrMany<String>| patterns.iter().any(|p| matches(p, ask.resource));
+        match (&self.resource, &self.not_resource) {
             (Some(patterns), _) => covers(patterns),
             (None, Some(patterns)) => !covers(patterns),
-            (None, None) => false,
-        };
-        action_fits && resource_fits && self.conditions_hold(ask)
+            (None, None) => unsaid,
+        }
     }
 
     fn conditions_hold(&self, ask: Ask<'_>) -> bool {
@@ -118,20 +161,36 @@ impl Statement {
                     .iter()
                     .find(|(name, _)| name.eq_ignore_ascii_case(key))
                     .map(|(_, value)| *value);
-                match (operator.as_str(), actual) {
-                    ("StringEquals", Some(value)) => wanted.iter().any(|want| want == value),
-                    ("StringLike" | "ArnEquals" | "ArnLike", Some(value)) => {
-                        wanted.iter().any(|want| matches(want, value))
-                    }
-                    ("StringEquals" | "StringLike" | "ArnEquals" | "ArnLike", None) => false,
-                    _ => {
-                        tracing::warn!(operator, key, "the emulator does not know this condition");
-                        self.effect == Effect::Deny
-                    }
-                }
+                holds(operator, wanted, actual).unwrap_or_else(|| {
+                    tracing::warn!(operator, key, "the emulator does not know this condition");
+                    self.effect == Effect::Deny
+                })
             })
         })
     }
+}
+
+/// IAM user guide, "IAM JSON policy elements: Condition operators": a key that is not there fits no operator but Null and those
+/// that negate. None is an operator that the emulator does not know.
+fn holds(operator: &str, wanted: &OneOrMany<Value>, actual: Option<&str>) -> Option<bool> {
+    // `true` stands for `"true"` in a document.
+    let mut wanted = wanted.iter().map(|value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    let holds = match operator {
+        "StringEquals" | "Bool" => actual.is_some_and(|value| wanted.any(|want| want == value)),
+        "StringNotEquals" => actual.is_none_or(|value| wanted.all(|want| want != value)),
+        "StringLike" | "ArnEquals" | "ArnLike" => {
+            actual.is_some_and(|value| wanted.any(|want| matches(&want, value)))
+        }
+        "StringNotLike" | "ArnNotEquals" | "ArnNotLike" => {
+            actual.is_none_or(|value| wanted.all(|want| !matches(&want, value)))
+        }
+        "Null" => wanted.any(|want| want == actual.is_none().to_string()),
+        _ => return None,
+    };
+    Some(holds)
 }
 
 /// Whether `text` fits `pattern`, in which `*` is any run of characters and `?` any one.
@@ -216,6 +275,43 @@ mod tests {
                 .unwrap()
                 .judge(ask("ecs:RunTask", "x")),
             Verdict::NotAllowed
+        );
+    }
+
+    #[test]
+    fn a_resources_policy_tells_its_principals_and_how_they_come() {
+        let policy = Policy::parse(
+            r#"{"Statement":[
+                {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/ada"},"Action":"elasticfilesystem:ClientMount",
+                 "Condition":{"StringEquals":{"elasticfilesystem:AccessPointArn":"ada's"}}},
+                {"Effect":"Deny","Principal":"*","Action":"*","Condition":{"Bool":{"aws:SecureTransport":false}}},
+                {"Effect":"Deny","Principal":{"AWS":"*"},"Action":"*","Condition":{"Null":{"elasticfilesystem:AccessPointArn":"true"}}}
+            ]}"#,
+        )
+        .unwrap();
+        let mount = |role: Option<&str>, context: &[(&str, &str)]| {
+            let ask = Ask {
+                action: "elasticfilesystem:ClientMount",
+                resource: "fs",
+                context,
+            };
+            policy.judge_for(role, ask)
+        };
+        let ada = Some("arn:aws:iam::1:role/ada");
+        let (point, tls) = (
+            ("elasticfilesystem:AccessPointArn", "ada's"),
+            ("aws:SecureTransport", "true"),
+        );
+        assert_eq!(mount(ada, &[point, tls]), Verdict::Allowed);
+        assert_eq!(
+            mount(Some("arn:aws:iam::1:role/bob"), &[point, tls]),
+            Verdict::NotAllowed
+        );
+        assert_eq!(mount(None, &[point, tls]), Verdict::NotAllowed);
+        assert_eq!(mount(ada, &[tls]), Verdict::Denied);
+        assert_eq!(
+            mount(ada, &[point, ("aws:SecureTransport", "false")]),
+            Verdict::Denied
         );
     }
 }

@@ -19,6 +19,7 @@ enum Bucket {
     FargateLaunch,
     DefinitionModify,
     DefinitionRead,
+    TagModify,
 }
 
 impl Bucket {
@@ -31,6 +32,7 @@ impl Bucket {
             Self::ClusterResourceModify => (100.0, 40.0),
             Self::DefinitionModify => (20.0, 1.0),
             Self::DefinitionRead => (50.0, 20.0),
+            Self::TagModify => (20.0, 10.0),
         }
     }
 
@@ -39,8 +41,9 @@ impl Bucket {
             "DescribeTasks" | "ListTasks" | "DescribeClusters" => &[Self::ClusterResourceRead],
             "RunTask" => &[Self::ClusterResourceModify, Self::FargateLaunch],
             "StopTask" => &[Self::ClusterResourceModify],
-            "RegisterTaskDefinition" => &[Self::DefinitionModify],
-            "DescribeTaskDefinition" => &[Self::DefinitionRead],
+            "RegisterTaskDefinition" | "DeregisterTaskDefinition" => &[Self::DefinitionModify],
+            "DescribeTaskDefinition" | "ListTaskDefinitions" => &[Self::DefinitionRead],
+            "TagResource" => &[Self::TagModify],
             _ => &[],
         }
     }

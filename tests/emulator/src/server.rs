@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use crate::{admin, credentials};
 pub fn aws(emulator: Arc<Emulator>) -> Router {
     Router::new()
         .route("/", post(call::call))
+        .route("/2015-02-01/{*path}", any(call::call))
         .route("/credentials", get(credentials::container))
         .route("/latest/api/token", put(credentials::imds_token))
         .route("/latest/{*path}", get(credentials::imds))

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::ecs::definitions::Definition;
+use crate::efs::mount::Mount;
 use crate::lifecycle::{Delays, End, Status, Timeline};
 
 /// API reference, RunTask: a client token lives 24 hours, or the task's life and one hour, whichever is shorter.
@@ -40,6 +41,8 @@ pub struct Task {
     pub request: Arc<Value>,
     pub capacity_provider: Option<String>,
     pub subnet: Option<String>,
+    /// Its EFS volumes.
+    pub mounts: Vec<Mount>,
     pub attachment_id: String,
     pub network_interface_id: String,
     pub mac: String,

@@ -11,6 +11,7 @@ use crate::calls::Calls;
 use crate::cli::{Cli, QuotasArgument, Run};
 use crate::clock::Clock;
 use crate::ecs::definitions::Definitions;
+use crate::efs::state::Efs;
 use crate::faults::Faults;
 use crate::identity::Keys;
 use crate::lifecycle::Delays;
@@ -83,6 +84,7 @@ pub struct World {
     pub faults: Faults,
     pub calls: Calls,
     pub buckets: Buckets,
+    pub efs: Efs,
 }
 
 /// What never changes, and the world that does.
@@ -122,10 +124,12 @@ impl Emulator {
         }
         let own_directory =
             || std::env::temp_dir().join(format!("cloudspawner-emulator-{}", std::process::id()));
+        let data_is_own = cli.data.is_none();
         let data = cli.data.unwrap_or_else(own_directory);
         // Made when the first task needs it: a simulated world leaves nothing behind.
         let data = std::path::absolute(data)?;
         let calls = Calls::open(cli.request_log.as_deref())?;
+        let efs = Efs::new(cli.efs, &data, data_is_own, clock.now_ms())?;
         let (tasks, faults, buckets) = (Tasks::default(), Faults::default(), Buckets::default());
         Ok(Self {
             region: cli.region,
@@ -146,6 +150,7 @@ impl Emulator {
                 faults,
                 calls,
                 buckets,
+                efs,
             }),
         })
     }

@@ -10,10 +10,9 @@ from emulated import Emulator
 
 @pytest.fixture(scope="session", autouse=True)
 def model_notice():
-    if official_model.MODEL is None:
-        warnings.warn(
-            f"the official model is not at {official_model.FILE}: answers are not checked against it", stacklevel=1
-        )
+    missing = [str(file) for service, file in official_model.FILES.items() if service not in official_model.MODELS]
+    if missing:
+        warnings.warn(f"official models are not at {missing}: answers are not checked against them", stacklevel=1)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +34,11 @@ def emulator(simulated):
 @pytest.fixture
 def ecs(emulator):
     return emulator.client()
+
+
+@pytest.fixture
+def efs(emulator):
+    return emulator.client("efs")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A running emulator, boto3 clients whose every ECS answer is checked against the official model, and common steps."""
+"""A running emulator, boto3 clients whose every answer is checked against the official models, and common steps."""
 
 import json
 import os
@@ -65,8 +65,8 @@ class Emulator:
             service, endpoint_url=self.url, region_name=region, config=config,
             aws_access_key_id=key[0], aws_secret_access_key=key[1], aws_session_token=token,
         )  # fmt: skip
-        if service == "ecs" and official_model.MODEL:
-            client.meta.events.register("before-parse.ecs.*", check_answer)
+        if service in official_model.MODELS:
+            client.meta.events.register(f"before-parse.{service}.*", check_answer)
         return client
 
     def admin(self, path: str, body=None, method=None):
@@ -90,7 +90,8 @@ def check_answer(operation_model, response_dict, **_):
         body = json.loads(response_dict["body"])
     except ValueError:
         return  # a fault sent no JSON
-    found = official_model.answer_violations(operation_model.name, response_dict["status_code"], body)
+    service = operation_model.service_model.service_name
+    found = official_model.answer_violations(service, operation_model.name, response_dict["status_code"], body)
     assert not found, found
 
 

@@ -1,14 +1,15 @@
-"""Checks what the emulator says against AWS's official ECS model, which is no part of this repository.
+"""Checks what the emulator says against AWS's official models of ECS and EFS, which are no part of this repository.
 
-Where the folder with the model is missing, nothing is checked and `MODEL` is None.
+Where the folder with the models is missing, nothing is checked and `MODELS` is empty.
 """
 
 import json
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-FILE = REPOSITORY.parent / "shared/reference/aws/ecs-2014-11-13-service-2.json"
-MODEL = json.loads(FILE.read_text()) if FILE.exists() else None
+FOLDER = REPOSITORY.parent / "shared/reference/aws"
+FILES = {"ecs": FOLDER / "ecs-2014-11-13-service-2.json", "efs": FOLDER / "efs-2015-02-01-service-2.json"}
+MODELS = {service: json.loads(file.read_text()) for service, file in FILES.items() if file.exists()}
 
 SCALARS = {
     "string": str,
@@ -21,9 +22,9 @@ SCALARS = {
 }
 
 
-def violations(shape_name: str, value: object, path: str = "") -> list[str]:
+def violations(model: dict, shape_name: str, value: object, path: str = "") -> list[str]:
     """Every member of `value` that the model does not have, and every value of a wrong type or outside its enum."""
-    shape = MODEL["shapes"][shape_name]
+    shape = model["shapes"][shape_name]
     kind = shape["type"]
     path = path or shape_name
     if kind == "structure":
@@ -33,16 +34,18 @@ def violations(shape_name: str, value: object, path: str = "") -> list[str]:
         found = [f"{path}.{name}: required" for name in shape.get("required", []) if name not in value]
         for name, inner in value.items():
             if name in members:
-                found += violations(members[name]["shape"], inner, f"{path}.{name}")
+                found += violations(model, members[name]["shape"], inner, f"{path}.{name}")
             else:
                 found.append(f"{path}.{name}: unknown")
         return found
     if kind == "list":
         if not isinstance(value, list):
             return [f"{path}: not a list"]
-        return [v for n, item in enumerate(value) for v in violations(shape["member"]["shape"], item, f"{path}[{n}]")]
+        member = shape["member"]["shape"]
+        return [v for n, item in enumerate(value) for v in violations(model, member, item, f"{path}[{n}]")]
     if kind == "map":
-        return [v for key, item in value.items() for v in violations(shape["value"]["shape"], item, f"{path}.{key}")]
+        member = shape["value"]["shape"]
+        return [v for key, item in value.items() for v in violations(model, member, item, f"{path}.{key}")]
     if not isinstance(value, SCALARS[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return [f"{path}: {value!r} is not a {kind}"]
     if "enum" in shape and value not in shape["enum"]:
@@ -50,13 +53,16 @@ def violations(shape_name: str, value: object, path: str = "") -> list[str]:
     return []
 
 
-def answer_violations(action: str, status: int, body: dict) -> list[str]:
+def answer_violations(service: str, action: str, status: int, body: dict) -> list[str]:
     """The violations of one answer: an output, or an error that the action may give."""
-    operation = MODEL["operations"].get(action)
-    if status == 200:
-        return violations(operation["output"]["shape"], body)
-    code = body["__type"]
+    model = MODELS[service]
+    operation = model["operations"].get(action)
+    if status < 300:
+        return violations(model, operation["output"]["shape"], body) if "output" in operation else []
+    code = body.get("__type") or body["ErrorCode"]
     if code not in {error["shape"] for error in operation.get("errors", [])} if operation else True:
         # Common errors, such as ThrottlingException, stand in no model.
         return []
-    return violations(code, {name: value for name, value in body.items() if name != "__type"})
+    error = model["shapes"][code].get("error", {})
+    found = [] if error.get("httpStatusCode", status) == status else [f"{code}: status {status}"]
+    return found + violations(model, code, {name: value for name, value in body.items() if name != "__type"})

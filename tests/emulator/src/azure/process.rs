@@ -82,6 +82,7 @@ fn command(azure: &Azure, instance: &Instance, folder: &std::path::Path) -> Comm
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
         environment: basic_environment(&home),
+        directory: home,
     }
 }
 

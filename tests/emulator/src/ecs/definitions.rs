@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::validate;
+use super::{validate, volumes};
 use crate::api_error::ApiError;
 use crate::clock;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Definition {
     pub arn: String,
     pub family: String,
@@ -31,6 +31,11 @@ impl Definition {
         self.containers()
             .iter()
             .find(|container| container["essential"] != json!(false))
+    }
+
+    /// Until it is deregistered.
+    pub fn is_active(&self) -> bool {
+        self.body["status"] == json!("ACTIVE")
     }
 
     pub fn is_awsvpc(&self) -> bool {
@@ -113,12 +118,16 @@ impl Definitions {
         definition
     }
 
-    /// By family, `family:revision` or ARN.
+    fn without_arn<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match name.strip_prefix(&self.prefix) {
+            Some(rest) => rest.strip_prefix(":task-definition/"),
+            None => Some(name),
+        }
+    }
+
+    /// By family (its latest active revision), `family:revision` or ARN.
     pub fn find(&self, name: &str) -> Option<Arc<Definition>> {
-        let name = match name.strip_prefix(&self.prefix) {
-            Some(rest) => rest.strip_prefix(":task-definition/")?,
-            None => name,
-        };
+        let name = self.without_arn(name)?;
         match name.rsplit_once(':') {
             Some((family, revision)) => {
                 let revision: u64 = revision.parse().ok()?;
@@ -128,8 +137,29 @@ impl Definitions {
                     .find(|definition| definition.revision == revision)
                     .cloned()
             }
-            None => self.families.get(name)?.last().cloned(),
+            None => self
+                .families
+                .get(name)?
+                .iter()
+                .rfind(|definition| definition.is_active())
+                .cloned(),
         }
+    }
+
+    /// What tasks that run have of it stays as it was.
+    pub fn change(&mut self, arn: &str, change: impl FnOnce(&mut Definition)) {
+        if let Some(definition) = self
+            .families
+            .values_mut()
+            .flatten()
+            .find(|definition| definition.arn == arn)
+        {
+            change(Arc::make_mut(definition));
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.families.values().flatten()
     }
 
     pub fn register(&mut self, request: Value, now_ms: u64) -> Result<Value, ApiError> {
@@ -177,6 +207,7 @@ impl Definitions {
                 "Fargate requires that 'cpu' and 'memory' be defined at the task level.",
             ));
         }
+        volumes::check(&request, for_fargate)?;
         let definition = self.add(&family, request, now_ms);
         Ok(json!({ "taskDefinition": definition.body, "tags": definition.tags }))
     }

@@ -1,14 +1,16 @@
 //! ECS's actions. Each gets a request whose types were checked, decides under the world's lock, and answers at once; time
 //! passes in `lifecycle` and `run`.
 
+mod catalogue;
 pub mod clusters;
 pub mod definitions;
 mod find;
 mod permission;
 mod run_task;
-mod shape;
+pub mod shape;
 mod validate;
 mod view;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -43,6 +45,9 @@ pub fn answer(call: Call<'_>, action: &str, mut request: Value) -> Result<Value,
         "DescribeClusters" => &shape::DESCRIBE_CLUSTERS,
         "DescribeTaskDefinition" => &shape::DESCRIBE_TASK_DEFINITION,
         "RegisterTaskDefinition" => &shape::REGISTER_TASK_DEFINITION,
+        "ListTaskDefinitions" => &shape::LIST_TASK_DEFINITIONS,
+        "DeregisterTaskDefinition" => &shape::DEREGISTER_TASK_DEFINITION,
+        "TagResource" => &shape::TAG_RESOURCE,
         _ => {
             return Err(ApiError::new(
                 "UnknownOperationException",
@@ -77,11 +82,9 @@ fn act(call: Call<'_>, action: &str, request: Value, world: &mut World) -> Resul
             permission::check(call, "ecs:DescribeTaskDefinition", "*", None)?;
             world.definitions.describe(&request)
         }
-        _ => {
-            let family = request["family"].as_str().unwrap_or_default();
-            let resource = call.emulator.arn(&format!("task-definition/{family}:*"));
-            permission::check(call, "ecs:RegisterTaskDefinition", &resource, None)?;
-            world.definitions.register(request, call.now_ms)
-        }
+        "ListTaskDefinitions" => catalogue::list(call, &request, world),
+        "DeregisterTaskDefinition" => catalogue::deregister(call, &request, world),
+        "TagResource" => catalogue::tag(call, &request, world),
+        _ => catalogue::register(call, request, world),
     }
 }

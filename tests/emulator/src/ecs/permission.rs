@@ -1,5 +1,7 @@
 //! Which permission an action needs, on which resource (service authorization reference, "Amazon ECS").
 
+use serde_json::Value;
+
 use super::Call;
 use crate::api_error::ApiError;
 use crate::policy::Ask;
@@ -18,4 +20,14 @@ pub fn check(
         context: condition.as_slice(),
     };
     call.key.check(ask).map_err(ApiError::access_denied)
+}
+
+/// `iam:PassRole` for each role; the first of `sources` that names one decides.
+pub fn pass_roles(call: Call<'_>, sources: &[&Value]) -> Result<(), ApiError> {
+    for role in ["executionRoleArn", "taskRoleArn"] {
+        if let Some(arn) = sources.iter().find_map(|source| source[role].as_str()) {
+            check(call, "iam:PassRole", arn, None)?;
+        }
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use super::definitions::Definition;
 use super::{Call, clusters, permission, validate, view};
 use crate::api_error::ApiError;
 use crate::cli::Run;
+use crate::efs::mount;
 use crate::faults::{Fault, Kind};
 use crate::identity::random_hex;
 use crate::lifecycle::{End, Timeline};
@@ -28,6 +29,9 @@ pub fn run_task(call: Call<'_>, request: Value, world: &mut World) -> Result<Val
     check_permissions(call, &request, definition.as_deref(), &cluster)?;
     clusters::must_exist(call.emulator, &cluster, &cluster_arn)?;
     let definition = definition.ok_or_else(|| ApiError::client("TaskDefinition not found."))?;
+    if !definition.is_active() {
+        return Err(ApiError::client("TaskDefinition is inactive"));
+    }
     validate::against_definition(&request, &definition)?;
     let token = request["clientToken"].as_str().map(ToOwned::to_owned);
     if let Some(token) = &token {
@@ -88,15 +92,9 @@ fn check_permissions(
         let tasks = call.emulator.arn(&format!("task/{cluster}/*"));
         permission::check(call, "ecs:TagResource", &tasks, Some(&cluster_arn))?;
     }
-    for role in ["executionRoleArn", "taskRoleArn"] {
-        let own = request["overrides"][role].as_str();
-        if let Some(arn) =
-            own.or_else(|| definition.and_then(|definition| definition.body[role].as_str()))
-        {
-            permission::check(call, "iam:PassRole", arn, None)?;
-        }
-    }
-    Ok(())
+    let none = Value::Null;
+    let defined = definition.map_or(&none, |definition| &definition.body);
+    permission::pass_roles(call, &[&request["overrides"], defined])
 }
 
 fn failure(kind: Kind, cluster_arn: &str) -> Option<Value> {
@@ -120,9 +118,15 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
     let delays = world.settings.delays;
     let (mut timeline, running_ms) = Timeline::begin(call.now_ms, &delays);
     let early = call.fault.filter(|fault| fault.kind == Kind::EarlyStop);
+    let mounts = mount::of_task(emulator, world, new.definition, new.request, running_ms);
+    let end = early.map_or_else(
+        || mounts.as_ref().err().cloned().map(End::failed_to_start),
+        |fault| Some(early_end(fault)),
+    );
     let mut process = Process::None;
-    if let Some(fault) = early {
-        timeline.stop(early_end(fault, running_ms), &delays);
+    if let Some(end) = end {
+        let at_ms = running_ms;
+        timeline.stop(End { at_ms, ..end }, &delays);
     } else if emulator.run == Run::Process {
         process = Process::Waiting(Arc::new(Notify::new()));
     } else {
@@ -147,6 +151,7 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
         request: Arc::clone(new.request),
         capacity_provider: capacity_provider(new.request),
         subnet: subnets[0].as_str().map(ToOwned::to_owned),
+        mounts: mounts.unwrap_or_default(),
         attachment_id: uuid(),
         network_interface_id: format!("eni-{}", random_hex(17)),
         mac: format!(
@@ -203,18 +208,14 @@ fn capacity_provider(request: &Value) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-fn early_end(fault: &Fault, at_ms: u64) -> End {
+fn early_end(fault: &Fault) -> End {
     let text =
         |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
-    let code = text(&fault.stop_code, "TaskFailedToStart");
-    let reason = text(&fault.stopped_reason, "Task failed to start");
-    End {
-        at_ms,
-        stop_code: code,
-        stopped_reason: reason,
-        exit_code: fault.exit_code,
-        container_reason: fault.container_reason.clone(),
-    }
+    let mut end = End::failed_to_start(text(&fault.stopped_reason, "Task failed to start"));
+    end.stop_code = text(&fault.stop_code, &end.stop_code);
+    end.exit_code = fault.exit_code;
+    end.container_reason.clone_from(&fault.container_reason);
+    end
 }
 
 fn uuid() -> String {

@@ -128,7 +128,7 @@ const CONTAINER_DEFINITION: Shape = Structure(&[
     ("command", STRINGS),
     ("environment", List(&NAME_VALUE)),
     ("environmentFiles", List(&Any)),
-    ("mountPoints", List(&Any)),
+    ("mountPoints", List(&MOUNT_POINT)),
     ("volumesFrom", List(&Any)),
     ("linuxParameters", Any),
     (
@@ -161,13 +161,53 @@ const CONTAINER_DEFINITION: Shape = Structure(&[
     ("credentialSpecs", STRINGS),
 ]);
 
+pub const LIST_TASK_DEFINITIONS: Shape = Structure(&[
+    ("familyPrefix", String),
+    ("status", String),
+    ("sort", String),
+    ("nextToken", String),
+    ("maxResults", Integer),
+]);
+
+pub const DEREGISTER_TASK_DEFINITION: Shape = Structure(&[("taskDefinition", String)]);
+
+pub const TAG_RESOURCE: Shape = Structure(&[("resourceArn", String), ("tags", TAGS)]);
+
+const MOUNT_POINT: Shape = Structure(&[
+    ("sourceVolume", String),
+    ("containerPath", String),
+    ("readOnly", Boolean),
+]);
+
+const VOLUME: Shape = Structure(&[
+    ("name", String),
+    ("host", Structure(&[("sourcePath", String)])),
+    ("dockerVolumeConfiguration", Any),
+    (
+        "efsVolumeConfiguration",
+        Structure(&[
+            ("fileSystemId", String),
+            ("rootDirectory", String),
+            ("transitEncryption", String),
+            ("transitEncryptionPort", Integer),
+            (
+                "authorizationConfig",
+                Structure(&[("accessPointId", String), ("iam", String)]),
+            ),
+        ]),
+    ),
+    ("s3filesVolumeConfiguration", Any),
+    ("fsxWindowsFileServerVolumeConfiguration", Any),
+    ("configuredAtLaunch", Boolean),
+]);
+
 pub const REGISTER_TASK_DEFINITION: Shape = Structure(&[
     ("family", String),
     ("taskRoleArn", String),
     ("executionRoleArn", String),
     ("networkMode", String),
     ("containerDefinitions", List(&CONTAINER_DEFINITION)),
-    ("volumes", List(&Any)),
+    ("volumes", List(&VOLUME)),
     ("placementConstraints", List(&Any)),
     ("requiresCompatibilities", STRINGS),
     ("cpu", String),

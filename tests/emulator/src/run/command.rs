@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::volumes;
 use crate::tasks::Task;
 
 /// What a container of the Jupyter images runs under a hub.
@@ -21,11 +22,14 @@ pub struct Command {
     pub program: String,
     pub arguments: Vec<String>,
     pub environment: BTreeMap<String, String>,
+    /// Where it starts; made if it is not there.
+    pub directory: PathBuf,
 }
 
 impl Command {
-    /// For the task's main container, with its home at `home`.
-    pub fn of(task: &Task, home: &Path) -> Self {
+    /// For the task's main container; `own_home` is its home unless a volume is.
+    pub fn of(task: &Task, own_home: &Path) -> Self {
+        let home = volumes::home(&task.mounts, own_home);
         let none = Value::Null;
         let definition = task.definition.main_container().unwrap_or(&none);
         let overrides = task.request["overrides"]["containerOverrides"].as_array();
@@ -41,9 +45,11 @@ impl Command {
             .find(|list| !list.is_empty());
         let mut words = strings(&definition["entryPoint"]);
         words.extend(command.unwrap_or_default());
-        let mut words = words.into_iter();
+        let mut words = words
+            .into_iter()
+            .map(|word| volumes::translate(&task.mounts, &word));
 
-        let mut environment = basic_environment(home);
+        let mut environment = basic_environment(&home);
         for variable in [definition, own]
             .into_iter()
             .flat_map(|container| container["environment"].as_array().into_iter().flatten())
@@ -53,7 +59,8 @@ impl Command {
                 variable["value"].as_str().unwrap_or_default(),
             );
             if !name.is_empty() && !name.contains(['=', '\0']) {
-                environment.insert(name.to_owned(), value.replace('\0', ""));
+                let value = volumes::translate(&task.mounts, &value.replace('\0', ""));
+                environment.insert(name.to_owned(), value);
             }
         }
         if let Some(url) = environment.get_mut(SERVICE_URL) {
@@ -63,6 +70,7 @@ impl Command {
             program: words.next().unwrap_or_else(|| DEFAULT_PROGRAM.to_owned()),
             arguments: words.collect(),
             environment,
+            directory: home,
         }
     }
 

@@ -5,3 +5,4 @@ pub mod address;
 pub mod command;
 pub mod leash;
 pub mod process;
+pub mod volumes;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::command::Command;
-use super::leash;
+use super::{leash, volumes};
 use crate::lifecycle::{End, Status};
 use crate::tasks::{Process, Task};
 use crate::world::Emulator;
@@ -53,37 +53,40 @@ fn begin(emulator: &Arc<Emulator>, id: &str, stop: &Arc<Notify>) -> Option<Child
             };
             Some(child)
         }
-        Err(reason) => {
+        Err(end) => {
             task.process = Process::None;
-            let end = End {
-                at_ms: now_ms,
-                stop_code: "TaskFailedToStart".to_owned(),
-                stopped_reason: "Task failed to start".to_owned(),
-                exit_code: None,
-                container_reason: Some(reason),
-            };
-            task.end(end, &delays);
+            task.end(
+                End {
+                    at_ms: now_ms,
+                    ..end
+                },
+                &delays,
+            );
             None
         }
     }
 }
 
-fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), String> {
+fn spawn(data: &Path, task: &Task) -> Result<(Child, i32), End> {
     let folder = data.join("tasks").join(&task.id);
-    let command = Command::of(task, &folder.join("home"));
-    launch(&folder, &command).map_err(|reason| {
-        format!("CannotStartContainerError: ResourceInitializationError: {reason}")
+    let own_home = folder.join("home");
+    volumes::attach(&task.mounts, &own_home).map_err(End::failed_to_start)?;
+    launch(&folder, &Command::of(task, &own_home)).map_err(|reason| End {
+        container_reason: Some(format!(
+            "CannotStartContainerError: ResourceInitializationError: {reason}"
+        )),
+        ..End::failed_to_start("Task failed to start".to_owned())
     })
 }
 
-/// Starts a program with its home and its log in this folder, as the leader of a process group that ends with the emulator.
+/// Starts a program with its log in this folder, as the leader of a process group that ends with the emulator.
 ///
 /// # Errors
 /// A sentence with the reason.
 pub fn launch(folder: &Path, command: &Command) -> Result<(Child, i32), String> {
-    let home = folder.join("home");
     let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
-    std::fs::create_dir_all(&home).map_err(|error| failed("home", error))?;
+    std::fs::create_dir_all(&command.directory).map_err(|error| failed("home", error))?;
+    std::fs::create_dir_all(folder).map_err(|error| failed("log", error))?;
     let log = std::fs::File::create(folder.join("log")).map_err(|error| failed("log", error))?;
     let log_too = log.try_clone().map_err(|error| failed("log", error))?;
     let program = command.resolve().ok_or_else(|| {
@@ -98,7 +101,7 @@ pub fn launch(folder: &Path, command: &Command) -> Result<(Child, i32), String> 
         .args(&command.arguments)
         .env_clear()
         .envs(&command.environment)
-        .current_dir(&home)
+        .current_dir(&command.directory)
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too)
