@@ -61,6 +61,21 @@ def test_a_user_signs_in_by_the_form_and_gets_all_tokens(emulator):
     assert claims(emulator.sign_in("ada", OWN_SCOPE)["access_token"])["oid"] == access["oid"]
 
 
+def test_a_user_who_cancels_is_sent_back_with_an_error(emulator):
+    form = {"client_id": APP, "response_type": "code", "redirect_uri": "http://127.0.0.1:1/cb", "state": "x", "decline": "1"}
+    answer = emulator.http("POST", f"/{emulator.tenant}/oauth2/v2.0/authorize", form=form)
+    back = answer.headers["location"]
+    assert "error=access_denied&error_description=" in back
+    assert back.endswith("&state=x")
+
+
+def test_what_the_app_asks_for_stands_escaped_on_the_form(emulator):
+    query = f"client_id={APP}&response_type=code&redirect_uri=http://127.0.0.1:1/cb&scope=openid+%3Cb%3E"
+    page = emulator.http("GET", f"/{emulator.tenant}/oauth2/v2.0/authorize?{query}").text
+    assert "<li>openid</li><li>&lt;b&gt;</li>" in page
+    assert "<b>" not in page
+
+
 def test_a_code_works_once_and_only_with_its_verifier(emulator):
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"verifier").digest()).decode().rstrip("=")
     path = (

@@ -52,6 +52,16 @@ def test_a_principal_may_be_denied_an_action(emulator):
     assert [workspace["name"] for workspace in listed] == ["notebooks"]
 
 
+def test_a_role_says_what_an_application_may_do_and_nothing_of_people(emulator):
+    computes = "Microsoft.MachineLearningServices/workspaces/computes"
+    emulator.settings(role={"Actions": ["*/COMPUTES/*"], "NotActions": [f"{computes}/write"]})
+    refused(emulator.put("hub-first"), 403, "AuthorizationFailed", f"{computes}/write")
+    refused(emulator.arm("GET", emulator.workspace), 403, "AuthorizationFailed", "workspaces/read")
+    assert emulator.arm("GET", f"{emulator.workspace}/computes").status == 200
+    ada = emulator.sign_in("ada", "https://management.azure.com/.default")["access_token"]
+    assert emulator.put("ada-first", token=ada).status == 201
+
+
 def test_a_workspace_is_created(emulator):
     path = f"{emulator.workspaces}/fresh"
     answer = emulator.arm("PUT", path, {"location": "eastus", "properties": {"description": "d"}})

@@ -276,7 +276,7 @@ fn check(call: Call<'_>, path: &ArmPath) -> Result<(), ArmError> {
     if azure
         .world()
         .settings
-        .denies(&principal.names(), &permission, &incoming.path)
+        .denies(principal, &permission, &incoming.path)
     {
         return Err(denied(incoming, path, principal));
     }

@@ -1,4 +1,4 @@
-//! `/oauth2/v2.0/authorize`: a form that asks for a user's name and nothing else, or no form where the request names him.
+//! `/oauth2/v2.0/authorize`: a form that asks for a user's name and no password, or no form where the request names him.
 
 use axum::http::{Method, StatusCode};
 
@@ -8,6 +8,8 @@ use super::entra::{self, Handout};
 use super::error::EntraError;
 use super::tokens::Principal;
 use crate::identity::random;
+
+const PAGE: &str = include_str!("authorize.html");
 
 /// `login_hint`, or the form's own `username`, signs in at once. `prompt=consent` and `prompt=login` do what they ask for.
 pub fn answer(azure: &Azure, incoming: &Incoming, tenant: &str) -> Result<Reply, EntraError> {
@@ -37,6 +39,9 @@ pub fn answer(azure: &Azure, incoming: &Incoming, tenant: &str) -> Result<Reply,
             700_054,
             "The emulator has response_type 'code' alone.",
         ));
+    }
+    if !field(&asked, "decline").is_empty() {
+        return Ok(declined(&asked));
     }
     let name = [field(&asked, "username"), field(&asked, "login_hint")]
         .into_iter()
@@ -84,9 +89,24 @@ fn redirect(azure: &Azure, incoming: &Incoming, asked: &Pairs, name: &str) -> Re
         }
         world.directory.codes.insert(code.clone(), handout);
     }
+    back(asked, &[("code", &code)])
+}
+
+/// "OAuth 2.0 authorization code flow", error response: the app is told in the same way.
+fn declined(asked: &Pairs) -> Reply {
+    let why = "the user canceled the authentication";
+    back(
+        asked,
+        &[("error", "access_denied"), ("error_description", why)],
+    )
+}
+
+/// Back to the app, with its state.
+fn back(asked: &Pairs, answer: &[(&str, &str)]) -> Reply {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("code", &code);
-    if let Some(state) = text("state") {
+    query.extend_pairs(answer);
+    let state = field(asked, "state");
+    if !state.is_empty() {
         query.append_pair("state", state);
     }
     let redirect_uri = field(asked, "redirect_uri");
@@ -96,20 +116,20 @@ fn redirect(azure: &Azure, incoming: &Incoming, asked: &Pairs, name: &str) -> Re
 }
 
 fn form(asked: &Pairs) -> String {
-    let mut hidden = String::new();
-    for (name, value) in asked {
-        hidden += "<input type=\"hidden\" name=\"";
-        hidden += &escape(name);
-        hidden += "\" value=\"";
-        hidden += &escape(value);
-        hidden += "\">";
-    }
-    format!(
-        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sign in (emulated Entra ID)</title></head><body>\
-         <h1>Sign in</h1><p>This is a local emulator of Entra ID: any name will do, and nothing is secret.</p>\
-         <form method=\"post\">{hidden}<label>User name <input name=\"username\" autofocus required></label>\
-         <button type=\"submit\">Sign in</button></form></body></html>"
-    )
+    let hidden: Vec<String> = asked
+        .iter()
+        .map(|(name, value)| {
+            let (name, value) = (escape(name), escape(value));
+            format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")
+        })
+        .collect();
+    let scopes: Vec<String> = field(asked, "scope")
+        .split_whitespace()
+        .map(|scope| format!("<li>{}</li>", escape(scope)))
+        .collect();
+    PAGE.replace("{client}", &escape(field(asked, "client_id")))
+        .replace("{scopes}", &scopes.concat())
+        .replace("{hidden}", &hidden.concat())
 }
 
 fn escape(text: &str) -> String {

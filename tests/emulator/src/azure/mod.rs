@@ -18,6 +18,7 @@ pub mod options;
 mod path;
 mod process;
 mod request;
+mod role;
 mod settings;
 mod sizes;
 mod state;

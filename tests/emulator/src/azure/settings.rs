@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::{AzureOptions, EndpointStyle, OperationStyle};
+use super::role::Role;
+use super::tokens::Principal;
 use crate::cli::{QuotasArgument, Run};
 use crate::policy;
 use crate::quota::Quotas;
@@ -89,6 +91,8 @@ pub struct Settings {
     pub stop_timeout_ms: u64,
     /// PRINCIPAL:ACTION[@SCOPE]
     pub deny: Vec<String>,
+    /// What applications may do.
+    pub role: Option<Role>,
     pub consent_needed: Vec<String>,
     pub interaction_needed: Vec<String>,
 }
@@ -121,17 +125,21 @@ impl Settings {
             strict_actions: false,
             stop_timeout_ms,
             deny: options.azure_denials.clone(),
+            role: options.azure_role.clone(),
             consent_needed: options.consent_needed.clone(),
             interaction_needed: options.interaction_needed.clone(),
         }
     }
 
-    /// Whether one of these names of a principal is denied this action on this scope. Azure compares without case.
-    pub fn denies(&self, names: &[&str], action: &str, scope: &str) -> bool {
+    /// Whether a principal is denied this action on this scope, by a denial or because an application's role lacks it.
+    /// Azure compares without case.
+    pub fn denies(&self, principal: &Principal, action: &str, scope: &str) -> bool {
+        let names = principal.names();
         let matches = |pattern: &str, text: &str| {
             policy::matches(&pattern.to_lowercase(), &text.to_lowercase())
         };
-        self.deny
+        let is_denied = self
+            .deny
             .iter()
             .filter_map(|denial| denial.split_once(':'))
             .any(|(principal, rest)| {
@@ -139,6 +147,8 @@ impl Settings {
                 names.iter().any(|name| matches(principal, name))
                     && matches(denied, action)
                     && matches(scopes, scope)
-            })
+            });
+        let role = self.role.as_ref().filter(|_| principal.user.is_none());
+        is_denied || role.is_some_and(|role| !role.allows(action))
     }
 }

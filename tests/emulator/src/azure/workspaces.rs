@@ -154,12 +154,11 @@ pub fn get(call: Call<'_>, name: &str) -> Result<Reply, ArmError> {
 pub fn list(call: Call<'_>) -> Result<Reply, ArmError> {
     let after = call.after()?.to_lowercase();
     let world = call.azure.world();
-    let names = call.principal.names();
     let may_read = |workspace: &&Workspace| {
         let scope = path(call.azure, &workspace.name);
         !world
             .settings
-            .denies(&names, &format!("{TYPE}/read"), &scope)
+            .denies(call.principal, &format!("{TYPE}/read"), &scope)
     };
     let mut left = world
         .workspaces
