@@ -5,14 +5,18 @@ VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 EMULATOR := $(TARGET)/release/cloudspawner-emulator
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
-EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name Cargo.toml)
+EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
-.PHONY: demo test lint rust-tests python-tests bench format clean
+.PHONY: demo demo-azure test lint rust-tests python-tests bench format clean
 
 ## demo: a hub with local servers; prints its address
 demo: $(VENV)/shim $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
+
+## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
+demo-azure: $(VENV)/shim $(EMULATOR)
+	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
 
 ## test: everything that CI runs
 test: lint rust-tests python-tests

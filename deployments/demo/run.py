@@ -1,6 +1,6 @@
-"""The demo: a local ECS, a JupyterHub with cloudspawner, and a JupyterLab for whoever logs in. Nothing leaves this machine.
+"""The demo: a local cloud, a JupyterHub with cloudspawner, and a JupyterLab for whoever logs in. Nothing leaves this machine.
 
-`make demo` runs it in the environment that it has built. Ctrl-C ends everything.
+`make demo` and `make demo-azure` run it in the environment that they have built. Ctrl-C ends everything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,25 +18,21 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from clouds import CLOUDS, Addresses, World, free_address
+
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 # A hub is ready within ten seconds; this is for a machine under heavy load.
 READY_SECONDS = 90
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def main() -> int:
     """Start everything, say where it is, and wait."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--emulator", type=Path, required=True, help="the cloudspawner-emulator binary")
+    options.add_argument("--cloud", choices=CLOUDS, default="fargate", help="which cloud")
     options.add_argument("--port", type=int, default=8000, help="where the hub answers; 0 is any free one")
-    options.add_argument("--delays", default="provisioning=1500,pending=2500", help="how long a task takes, in ms a state")
+    options.add_argument("--delays", help="how long a task or an instance takes, in ms a state")
     options.add_argument("--json", action="store_true", help="print one JSON line instead of a greeting")
     given = options.parse_args()
     # SIGTERM ends it as Ctrl-C does, so that nothing is left running.
@@ -45,11 +40,13 @@ def main() -> int:
     data = Path(tempfile.mkdtemp(prefix="cloudspawner-demo-"))
     emulator = hub = None
     try:
-        emulator, world = start_emulator(given.emulator, given.delays, data)
-        address = f"127.0.0.1:{given.port or free_port()}"
-        hub = start_hub(address, world, data)
-        wait_until_ready(address, hub, data)
-        greet(address, world, data, as_json=given.json)
+        cloud = CLOUDS[given.cloud]
+        emulator, world = start_emulator(given.emulator, cloud.options(given.delays or cloud.delays), data)
+        public = f"127.0.0.1:{given.port}" if given.port else free_address()
+        addresses = Addresses(public, hub=free_address(), proxy_api=free_address(), redirect=free_address())
+        hub = start_hub(given.cloud, world, addresses, data)
+        wait_until_ready(public, hub, data)
+        greet(given.cloud, world, public, data, as_json=given.json)
         return hub.wait()
     except KeyboardInterrupt:
         return 0
@@ -60,9 +57,9 @@ def main() -> int:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def start_emulator(binary: Path, delays: str, data: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """Start the local ECS; it ends when its stdin does."""
-    command = [str(binary), "--until-stdin-closes", "--data", str(data / "emulator"), "--delays", delays]
+def start_emulator(binary: Path, options: list[str], data: Path) -> tuple[subprocess.Popen[str], World]:
+    """Start the local cloud; it ends when its stdin does."""
+    command = [str(binary), "--until-stdin-closes", "--data", str(data / "emulator"), *options]
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -76,25 +73,18 @@ def start_emulator(binary: Path, delays: str, data: Path) -> tuple[subprocess.Po
     return process, json.loads(process.stdout.readline())
 
 
-def start_hub(address: str, world: dict[str, str], data: Path) -> subprocess.Popen[str]:
-    """Start JupyterHub with the Fargate deployment's configuration, pointed at the local ECS."""
-    hub_port = free_port()
+def start_hub(cloud: str, world: World, addresses: Addresses, data: Path) -> subprocess.Popen[str]:
+    """Start JupyterHub with the deployment's configuration, pointed at the local cloud."""
     env = {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "AWS_ENDPOINT_URL": world["url"],
-        "AWS_REGION": world["region"],
-        "AWS_ACCESS_KEY_ID": "AKIAEMULATOR",
-        "AWS_SECRET_ACCESS_KEY": "emulator-secret",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NOTEBOOK_SUBNETS": "subnet-0123abcd",
-        "NOTEBOOK_SECURITY_GROUPS": "sg-0123abcd",
         "HUB_ID": "demo",
-        "HUB_CONNECT_URL": f"http://127.0.0.1:{hub_port}",
-        "DEMO_ADDRESS": address,
+        **CLOUDS[cloud].env(world, addresses),
+        "DEMO_CLOUD": cloud,
         "DEMO_DATA": str(data),
-        "DEMO_HUB_PORT": str(hub_port),
-        "DEMO_PROXY_API_PORT": str(free_port()),
+        "DEMO_ADDRESS": addresses.public,
+        "DEMO_HUB": addresses.hub,
+        "DEMO_PROXY_API": addresses.proxy_api,
     }
     with (data / "hub.log").open("w") as log:
         return subprocess.Popen(
@@ -120,20 +110,20 @@ def wait_until_ready(address: str, hub: subprocess.Popen[str], data: Path) -> No
     sys.exit(f"the hub did not come up; its log ends:\n{(data / 'hub.log').read_text()[-3000:]}")
 
 
-def greet(address: str, world: dict[str, str], data: Path, *, as_json: bool) -> None:
+def greet(name: str, world: World, address: str, data: Path, *, as_json: bool) -> None:
     """Say where everything is."""
+    cloud = CLOUDS[name]
     if as_json:
-        print(json.dumps({"url": f"http://{address}", "emulator": world["url"], "log": str(data / "hub.log")}), flush=True)
+        print(json.dumps({"url": f"http://{address}", "emulator": cloud.url(world), "log": str(data / "hub.log")}), flush=True)
         return
     print(
         f"""
   JupyterHub with cloudspawner is ready:  http://{address}
 
-  Log in with any name and any password. Your JupyterLab is then started by RunTask on a local
-  ECS ({world["url"]}), as it would be on Fargate.
+  {cloud.greeting.format(cloud=cloud.url(world))}
 
   The hub's log: {data / "hub.log"}
-  What the local cloud has seen: {world["url"]}/_emulator/tasks
+  What the local cloud has seen: {cloud.url(world)}{cloud.seen}
   Ctrl-C ends everything.
 """,
         flush=True,

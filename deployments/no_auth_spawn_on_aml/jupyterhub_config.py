@@ -1,0 +1,31 @@
+"""JupyterHub that gives anybody a compute instance of Azure Machine Learning, whatever name they type: for trying it out.
+
+    python -m jupyterhub -f jupyterhub_config.py
+
+What differs from site to site is an environment variable: env.template names them all, README.md tells where each comes from.
+AMLSpawner itself reads SUBSCRIPTION_ID, RESOURCE_GROUP, LOCATION and SPAWN_TO_WORK_SPACE.
+"""
+
+import os
+
+c = get_config()  # noqa: F821 - JupyterHub gives it
+
+# Anybody comes in, by any name and password, and each name may start a machine that costs money: on loopback alone.
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.bind_url = "http://127.0.0.1:8000"
+
+c.JupyterHub.spawner_class = "azure_ml"
+c.AMLSpawner.vm_size = os.environ.get("VM_SIZE") or "Standard_DS11_v2"
+# The hub's own name in the subscription. Set it once and keep it: gc only ever touches instances of this name.
+c.AMLSpawner.hub_id = os.environ.get("HUB_ID", "")
+
+# Without an app's secret the hub is whoever ran `az login` on this machine.
+if os.environ.get("AAD_CLIENT_SECRET"):
+    c.AMLSpawner.credential_kind = "client_secret"
+    c.AMLSpawner.tenant_id = os.environ["AAD_TENANT_ID"]
+    c.AMLSpawner.client_id = os.environ["AAD_CLIENT_ID"]
+    c.AMLSpawner.client_secret = os.environ["AAD_CLIENT_SECRET"]
+
+# Instances outlive the hub: a restarted hub finds them again.
+c.JupyterHub.cleanup_servers = False

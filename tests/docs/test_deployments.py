@@ -1,0 +1,58 @@
+"""The deployments' files agree with each other."""
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cloudspawner import AMLSpawner
+from traitlets.config.loader import PyFileConfigLoader
+
+from support import deployments
+
+# What JupyterHub itself reads of a deployment's variables.
+HUBS_OWN = {"azure_ad_auth_spawn_on_aml": {"JUPYTERHUB_CRYPT_KEY"}}
+
+
+class Watched(dict[str, str]):
+    """An environment that remembers what was asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        """Whether it is set."""
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        """The value."""
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """The value, or the other."""
+        self.asked.add(name)
+        return super().get(name, otherwise)
+
+
+@pytest.mark.parametrize("name", deployments.ON_AML)
+async def test_env_template_names_exactly_the_variables_that_the_deployment_reads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = deployments.variables(name)
+    environment = Watched(dict.fromkeys(named, "x"))
+    monkeypatch.setattr(os, "environ", environment)
+    config = PyFileConfigLoader(str(deployments.config(name))).load_config()
+    spawner = AMLSpawner(config=config, user=SimpleNamespace(name="ada"))
+    await spawner.start_config()
+    spawner.credentials()
+    assert environment.asked | HUBS_OWN.get(name, set()) == named
+
+
+@pytest.mark.parametrize("name", deployments.ON_AML)
+def test_env_template_holds_no_value_that_is_somebodys_own(name: str) -> None:
+    lines = (deployments.FOLDER / name / "env.template").read_text().splitlines()
+    filled = {line for line in lines if "=" in line and not line.startswith("#") and not line.endswith("=")}
+    assert filled <= {"VM_SIZE=Standard_DS11_v2", "HOST=localhost:8000"}

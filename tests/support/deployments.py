@@ -1,0 +1,40 @@
+"""The Azure deployments as an admin uses them: their files, and the variables of env.template."""
+
+import re
+import secrets
+from pathlib import Path
+
+from support.azure import APP, Azure
+from support.binaries import REPOSITORY
+
+FOLDER = REPOSITORY / "deployments"
+ROLE = FOLDER / "aml_role.json"
+ON_AML = ("no_auth_spawn_on_aml", "azure_ad_auth_spawn_on_aml")
+
+
+def config(name: str) -> Path:
+    """A deployment's configuration."""
+    return FOLDER / name / "jupyterhub_config.py"
+
+
+def variables(name: str) -> set[str]:
+    """What env.template names."""
+    return set(re.findall(r"^([A-Z_]+)=", (FOLDER / name / "env.template").read_text(), re.MULTILINE))
+
+
+def filled(name: str, azure: Azure) -> dict[str, str]:
+    """env.template filled in for a local Azure, and nothing else."""
+    values = {
+        "SUBSCRIPTION_ID": azure.azure["subscription"],
+        "RESOURCE_GROUP": azure.azure["resource_group"],
+        "LOCATION": azure.azure["location"],
+        "SPAWN_TO_WORK_SPACE": azure.azure["workspace"],
+        "VM_SIZE": "Standard_DS2_v2",
+        "HUB_ID": "e2e",
+        "AAD_TENANT_ID": azure.azure["tenant"],
+        "AAD_CLIENT_ID": APP[0],
+        "AAD_CLIENT_SECRET": APP[1],
+        "HOST": "localhost:8000",
+        "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
+    }
+    return {name: values[name] for name in variables(name)}
