@@ -17,12 +17,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The only headers that matter to a reader, in either direction.
-const KEPT_HEADERS: [&str; 6] = [
+const KEPT_HEADERS: [&str; 8] = [
     "content-type",
     "retry-after",
     "x-amz-target",
     "x-amzn-requestid",
     "x-amzn-errortype",
+    "x-ms-request-id",
+    "azure-asyncoperation",
     "location",
 ];
 
@@ -111,7 +113,10 @@ impl Door for Recorder {
             // An answer may repeat them, though they are not kept themselves.
             for name in SECRET_HEADERS {
                 let value = request.headers().get(name).and_then(|v| v.to_str().ok());
-                scrubber.hunt(value.unwrap_or_default());
+                let value = value.unwrap_or_default();
+                scrubber.hunt(value);
+                // A bearer token may be repeated without the word before it.
+                scrubber.hunt(value.rsplit(' ').next().unwrap_or_default());
             }
             let label = label(&request);
             let asked = request_side(&request, &mut scrubber);
@@ -208,8 +213,11 @@ impl Replayer {
 
 impl Door for Replayer {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, DoorError>> {
-        let answer = self.answer(&request);
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            // As with a network, nobody is answered before the others had their turn: polls join one look.
+            tokio::task::yield_now().await;
+            self.answer(&request)
+        })
     }
 
     fn is_replay(&self) -> bool {
@@ -260,7 +268,7 @@ fn request_side(request: &Request, scrubber: &mut Scrubber) -> Side {
     let body = body_on_tape(request.body(), scrubber);
     Side {
         method: Some(request.method().to_string()),
-        path: Some(scrubber.text(request.uri().path())),
+        path: Some(scrubber.path(request.uri())),
         status: None,
         headers: kept_headers(request.headers(), scrubber),
         body,
@@ -334,7 +342,7 @@ mod tests {
     fn request(body: &Value) -> Request {
         http::Request::post("https://ecs.eu-west-1.amazonaws.com/")
             .header("x-amz-target", "AmazonEC2ContainerServiceV20141113.RunTask")
-            .header("authorization", "canary-signature")
+            .header("authorization", "Bearer canary-signature")
             .header("x-amz-security-token", "canary-session")
             .body(Bytes::from(body.to_string()))
             .unwrap()
@@ -349,7 +357,7 @@ mod tests {
     }
 
     async fn recorded(folder: &Path) {
-        let answer = json!({"message": "canary-api-token is bad", "arn": "arn:aws:ecs:x:123456789012:task/1"});
+        let answer = json!({"message": "canary-api-token and canary-signature are bad", "arn": "arn:aws:ecs:x:123456789012:task/1"});
         let canned = Canned(http::Response::new(Bytes::from(answer.to_string())));
         let recorder = Recorder::new(Arc::new(canned), folder).unwrap();
         recorder.send(request(&run_task("a"))).await.unwrap();

@@ -331,7 +331,7 @@ impl Instance {
             .flatten();
         let flat: Vec<&Problem> = all.map(|p| p.error.as_deref().unwrap_or(p)).collect();
         let code = flat.iter().find_map(|p| p.code.clone());
-        let words = flat
+        let mut words: Vec<String> = flat
             .iter()
             .map(|p| {
                 [p.code.as_deref(), p.message.as_deref()]
@@ -341,6 +341,9 @@ impl Instance {
                     .join(": ")
             })
             .collect();
+        // The same error stands in both places.
+        let mut told = std::collections::HashSet::new();
+        words.retain(|word| told.insert(word.clone()));
         (code, words)
     }
 }

@@ -26,6 +26,24 @@ impl Scrubber {
         value
     }
 
+    /// Path and query without secrets; a signed URL has its signature in `sig`.
+    pub fn path(&mut self, uri: &http::Uri) -> String {
+        let path = self.text(uri.path());
+        let Some(query) = uri.query() else {
+            return path;
+        };
+        let pairs: Vec<String> = url::form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| {
+                let mut value = value.into_owned();
+                if name == "sig" || is_secret_name(&name) {
+                    self.take(&mut value);
+                }
+                format!("{name}={}", self.text(&value))
+            })
+            .collect();
+        format!("{path}?{}", pairs.join("&"))
+    }
+
     /// A text without secrets.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -87,21 +105,24 @@ impl Scrubber {
     }
 }
 
-/// Field names as the clouds spell them. clientToken and nextToken name a request and a page, and open nothing.
+/// Field names as the clouds spell them. `clientToken` and `nextToken` name a request and a page, and open nothing;
+/// `computeInstanceAuthorizationType` is "personal".
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    !matches!(name.as_str(), "clienttoken" | "nexttoken")
-        && [
-            "token",
-            "secret",
-            "password",
-            "signature",
-            "accesskey",
-            "assertion",
-            "authorization",
-        ]
-        .iter()
-        .any(|word| name.contains(word))
+    !matches!(
+        name.as_str(),
+        "clienttoken" | "nexttoken" | "computeinstanceauthorizationtype"
+    ) && [
+        "token",
+        "secret",
+        "password",
+        "signature",
+        "accesskey",
+        "assertion",
+        "authorization",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
 }
 
 /// The first account number in a text.
@@ -142,6 +163,27 @@ fn without_keys_and_accounts(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_sounds_like_a_secret_stays() {
+        let body = serde_json::json!({
+            "clientToken": "attempt-1-1", "computeInstanceAuthorizationType": "personal", "accessToken": "canary-token"});
+        let clean = Scrubber::default().json(body);
+        assert_eq!(clean["clientToken"], "attempt-1-1");
+        assert_eq!(clean["computeInstanceAuthorizationType"], "personal");
+        assert_eq!(clean["accessToken"], REDACTED);
+    }
+
+    #[test]
+    fn a_query_stays_and_its_signature_goes() {
+        let uri = "https://x/share/a?sig=canary%2Bsignature&$skip=2"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            Scrubber::default().path(&uri),
+            "/share/a?sig=REDACTED&$skip=2"
+        );
+    }
 
     #[test]
     fn account_numbers_and_access_keys_go_and_other_numbers_stay() {
