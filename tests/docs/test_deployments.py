@@ -1,6 +1,10 @@
 """The deployments' files agree with each other."""
 
+import json
 import os
+import re
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +13,7 @@ from cloudspawner import AMLSpawner
 from traitlets.config.loader import PyFileConfigLoader
 
 from support import deployments
+from support.binaries import REPOSITORY
 
 # What JupyterHub itself reads of a deployment's variables.
 HUBS_OWN = {"azure_ad_auth_spawn_on_aml": {"JUPYTERHUB_CRYPT_KEY"}}
@@ -56,3 +61,19 @@ def test_env_template_holds_no_value_that_is_somebodys_own(name: str) -> None:
     lines = (deployments.FOLDER / name / "env.template").read_text().splitlines()
     filled = {line for line in lines if "=" in line and not line.startswith("#") and not line.endswith("=")}
     assert filled <= {"VM_SIZE=Standard_DS11_v2", "HOST=localhost:8000"}
+
+
+@pytest.mark.parametrize("name", deployments.ON_AML)
+def test_a_shell_reads_env_template_as_the_readme_says(name: str) -> None:
+    template = deployments.FOLDER / name / "env.template"
+    script = f"set -e -o allexport; source '{template}'; env"
+    env = subprocess.run(["bash", "-c", script], env={}, capture_output=True, text=True, check=True).stdout
+    assert deployments.variables(name) <= {line.split("=")[0] for line in env.splitlines()}
+
+
+@pytest.mark.parametrize("name", deployments.ON_AML)
+def test_the_editors_configuration_in_the_readme_names_files_that_are_there(name: str) -> None:
+    readme = (deployments.FOLDER / name / "README.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", readme, re.DOTALL)
+    flag, path = json.loads(block)["args"]
+    assert (flag, Path(path.replace("${workspaceFolder}", str(REPOSITORY)))) == ("-f", deployments.config(name))
