@@ -45,6 +45,8 @@ enum Command {
     Gc,
     /// Tell whether the settings can work
     Check,
+    /// Tell what a person may choose from: projects and sizes
+    Options,
     /// Answer many requests at once until stdin ends; this is what the Python shim uses
     Serve,
 }
@@ -57,6 +59,7 @@ impl Command {
             Self::Stop => "stop",
             Self::Gc => "gc",
             Self::Check => "check",
+            Self::Options => "options",
             Self::Serve => "serve",
         }
     }

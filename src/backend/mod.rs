@@ -17,8 +17,8 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::net::Door;
 use crate::net::limiter::Limiter;
-use crate::wire::reply::Check;
-use crate::wire::{Cleanup, Phase, Secret, StartParams};
+use crate::wire::reply::{Check, OptionsResult};
+use crate::wire::{Cleanup, Code, Phase, Secret, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -79,6 +79,19 @@ pub trait Backend: Send + Sync {
 
     /// Looks whether the settings can work; `offline` asks no cloud.
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>>;
+
+    /// What a person may choose from, where there is such a choice.
+    ///
+    /// # Errors
+    /// `bad_request` where there is none; whatever kept the cloud from telling.
+    fn options<'a>(
+        &'a self,
+        _settings: Settings<'a>,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<OptionsResult, Failure>> {
+        let message = format!("backend {:?} offers no choice", self.name());
+        Box::pin(async move { Err(Failure::new(Code::BadRequest, message)) })
+    }
 }
 
 /// A place where servers run: one account, region and cluster (or workspace), with the credentials to ask it.

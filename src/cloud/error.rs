@@ -21,6 +21,16 @@ pub enum CloudError {
         /// Whether it may pass by itself.
         transient: bool,
     },
+    /// The person whose token is needed has to log in or consent; nothing was sent.
+    #[error("{operation}: no token of this user: {why}")]
+    SignIn {
+        /// What was to be called.
+        operation: String,
+        /// The identity provider's own words.
+        why: String,
+        /// What the person has to do.
+        sentence: &'static str,
+    },
     /// The account's quota leaves no room before the deadline; nothing was sent.
     #[error("{operation}: the quota leaves no room for {} s", wait.as_secs())]
     Queue {
@@ -80,7 +90,7 @@ impl CloudError {
                 transient: true, ..
             }
             | Self::Unreadable { .. } => Code::Unavailable,
-            Self::Credentials { .. } => Code::Unauthenticated,
+            Self::Credentials { .. } | Self::SignIn { .. } => Code::Unauthenticated,
             Self::Queue { .. } => Code::Throttled,
             Self::NoAnswer {
                 source: DoorError::Tape(_),
@@ -115,7 +125,7 @@ impl CloudError {
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match self {
-            Self::Credentials { .. } | Self::Queue { .. } => true,
+            Self::Credentials { .. } | Self::SignIn { .. } | Self::Queue { .. } => true,
             Self::NoAnswer { source, .. } => {
                 matches!(source, DoorError::NotConnected { .. } | DoorError::Tape(_))
             }
@@ -149,6 +159,7 @@ impl CloudError {
             ),
             Self::Queue { operation, wait } => (operation, None, None, Some(*wait)),
             Self::Credentials { operation, .. }
+            | Self::SignIn { operation, .. }
             | Self::NoAnswer { operation, .. }
             | Self::Unreadable { operation, .. } => (operation, None, None, None),
         };
@@ -159,9 +170,13 @@ impl CloudError {
             cloud_code: self.cloud_code().map(str::to_owned),
             request_id,
         };
-        Failure::new(self.code(), self.to_string())
+        let failure = Failure::new(self.code(), self.to_string())
             .retry_after(retry_after)
-            .at(place)
+            .at(place);
+        match self {
+            Self::SignIn { sentence, .. } => failure.with_user_message(sentence),
+            _ => failure,
+        }
     }
 }
 

@@ -13,8 +13,8 @@ pub mod state;
 pub use error::{Cleanup, Code, ErrorObject, ErrorPlace, Retry};
 pub use reply::{Event, Frame, Phase, ServerStatus, StaleServer};
 pub use request::{
-    CancelParams, CheckParams, Envelope, GcParams, Keep, PollParams, PollTarget, Request, Server,
-    Spec, StartParams, StopParams,
+    CancelParams, CheckParams, Envelope, GcParams, Keep, OptionsParams, PollParams, PollTarget,
+    Request, Server, Spec, StartParams, StopParams,
 };
 pub use secret::Secret;
 pub use state::State;

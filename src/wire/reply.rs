@@ -3,6 +3,7 @@
 use super::{Cleanup, ErrorObject, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// One line on stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,6 +205,43 @@ impl Check {
             hint: Some(hint.to_owned()),
         }
     }
+}
+
+/// The result of `options`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptionsResult {
+    /// Where a server may be put.
+    pub projects: Vec<Project>,
+    /// The sizes of machines, by region.
+    pub sizes: BTreeMap<String, Vec<Size>>,
+}
+
+/// A workspace that a server may be put into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its resource group.
+    pub resource_group: String,
+    /// Its name.
+    pub workspace: String,
+    /// What people call it.
+    pub display_name: String,
+    /// Its region.
+    pub location: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A size of machine; what the cloud does not tell is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    /// The cloud's name for it.
+    pub name: String,
+    /// Virtual CPUs.
+    pub vcpus: Option<u32>,
+    /// GPUs.
+    pub gpus: Option<u32>,
+    /// Memory in GiB.
+    pub memory_gib: Option<f64>,
 }
 
 /// The result of `cancel`.

@@ -40,6 +40,8 @@ pub enum Request {
     Gc(GcParams),
     /// Look whether everything is as it should be.
     Check(CheckParams),
+    /// Tell what a person may choose from.
+    Options(OptionsParams),
     /// Cancel another request (serve only).
     Cancel(CancelParams),
 }
@@ -200,6 +202,18 @@ pub struct CheckParams {
     /// Whether to look at the config alone, without asking the cloud.
     #[serde(default, deserialize_with = "null_is_default")]
     pub offline: bool,
+}
+
+/// Params of `options`.
+#[derive(Debug, Deserialize)]
+pub struct OptionsParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
 }
 
 /// Params of `cancel`.

@@ -199,7 +199,12 @@ def test_a_wrong_secret_and_a_workspace_that_is_not_there_are_told(azure: Azure)
         ({"workspace": "a/../b"}, "config.workspace"),
         ({"vm_sizes": "x"}, 'did you mean "vm_size"'),
         ({"management_endpoint": "http://elsewhere.example"}, "config.management_endpoint"),
-        ({"identity": "user"}, "config.identity"),
+        ({"identity": "somebody"}, "config.identity"),
+        ({"identity": "user"}, "user_assertion"),
+        ({"idle_shutdown": "PT1M"}, "config.idle_shutdown"),
+        ({"idle_shutdown": 5000}, "config.idle_shutdown"),
+        ({"schedules": [{"action": "explode", "cron": "0 18 * * *"}]}, "config.schedules[0].action"),
+        ({"create_workspace": True}, "config.location"),
         ({"on_stop": "explode"}, "config.on_stop"),
     ],
 )

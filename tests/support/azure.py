@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -12,7 +14,15 @@ Json = dict[str, Any]
 
 APP = ("11111111-1111-1111-1111-111111111111", "azure-secret")
 FAST = "creating=60,setting_up=0,user_setting_up=20,starting=50,stopping=50,restarting=50,deleting=50,workspace=20"
+OWN_SCOPE = f"openid profile offline_access api://{APP[0]}/access_as_user"
 _attempts = itertools.count(1)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect to whoever asked."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Not followed."""
 
 
 class Azure(Emulator):
@@ -44,6 +54,11 @@ class Azure(Emulator):
         counts: dict[str, int] = self.azure_admin("calls")["counts"]
         return counts.get(operation, 0)
 
+    def bodies(self, operation: str) -> list[Json]:
+        """What was sent by each call of an operation."""
+        calls = map(json.loads, self.request_log.read_text().splitlines())
+        return [call["body"] for call in calls if call.get("operation") == operation]
+
     def instances(self) -> list[Json]:
         """Every instance that is there."""
         instances: list[Json] = self.azure_admin("instances")
@@ -74,6 +89,28 @@ class Azure(Emulator):
             "client_id": APP[0],
             "client_secret": APP[1],
         }
+
+    def sign_in(self, user: str, scope: str = OWN_SCOPE) -> Json:
+        """The tokens of a person who logs in, by the authorization code flow."""
+        back = "http://127.0.0.1:1/callback"
+        query = {"client_id": APP[0], "response_type": "code", "redirect_uri": back, "scope": scope, "login_hint": user}
+        authority = f"{self.azure['authority']}/{self.azure['tenant']}/oauth2/v2.0"
+        opener = urllib.request.build_opener(_NoRedirect)
+        try:
+            opener.open(f"{authority}/authorize?{urllib.parse.urlencode(query)}", timeout=30)
+        except urllib.error.HTTPError as redirect:
+            address = urllib.parse.urlsplit(redirect.headers["Location"])
+        code = dict(urllib.parse.parse_qsl(address.query))["code"]
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
+        form |= {"client_id": APP[0], "client_secret": APP[1]}
+        with urllib.request.urlopen(f"{authority}/token", urllib.parse.urlencode(form).encode(), timeout=30) as answer:
+            tokens: Json = json.loads(answer.read())
+        return tokens
+
+    def person(self, service: bool = True, **token: str) -> Json:
+        """The credentials that act as a person, with the hub's own beside them."""
+        person = {**self.credentials(), "kind": "user_assertion", **token}
+        return {**person, "service": self.credentials()} if service else person
 
     def ask(self, verb: str, timeout_ms: int = 30_000, **params: object) -> Json:
         """A request with the usual params; a start has a fresh attempt."""

@@ -2,23 +2,69 @@
 //!
 //! Bodies are JSON, so that any property passes; answers are read leniently.
 
+use super::instance::Instance;
 use crate::backend::Record;
 use crate::cloud::CloudError;
 use crate::cloud::azure::resource_manager::{Call, ResourceManager};
+use crate::cloud::error::Refusal;
 use crate::error::Failure;
 use crate::wire::Code;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
 pub const VERSION: &str = "2025-12-01";
 
+/// The resource provider of Azure Machine Learning.
+const PROVIDER: &str = "Microsoft.MachineLearningServices";
+
 /// The service, for one principal.
 pub struct Service {
     arm: ResourceManager,
+    /// By instance: the creation that Azure accepted and has not finished.
+    creations: Mutex<HashMap<String, String>>,
+}
+
+/// A workspace as Azure describes it, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct WorkspaceView {
+    pub id: String,
+    pub name: String,
+    pub kind: Option<String>,
+    pub location: Option<String>,
+    pub tags: Option<BTreeMap<String, String>>,
+    pub properties: WorkspaceProperties,
+}
+
+/// A workspace's own properties.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct WorkspaceProperties {
+    pub friendly_name: Option<String>,
+    pub description: Option<String>,
+    pub provisioning_state: Option<String>,
+}
+
+/// A size of machine, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct VmSize {
+    pub name: String,
+    #[serde(rename = "vCPUs")]
+    pub vcpus: Option<u32>,
+    pub gpus: Option<u32>,
+    #[serde(rename = "memoryGB")]
+    pub memory_gib: Option<f64>,
+    #[serde(rename = "supportedComputeTypes")]
+    pub supported: Option<Vec<String>>,
 }
 
 /// A workspace.
@@ -30,69 +76,6 @@ pub struct Place {
     pub resource_group: String,
     /// The workspace.
     pub workspace: String,
-}
-
-/// An instance, as far as it is read.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct Instance {
-    pub name: String,
-    pub location: Option<String>,
-    pub tags: Option<BTreeMap<String, String>>,
-    pub properties: Outer,
-}
-
-/// What every kind of compute has.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct Outer {
-    pub compute_type: Option<String>,
-    pub provisioning_state: Option<String>,
-    pub provisioning_errors: Option<Vec<Problem>>,
-    pub created_on: Option<String>,
-    pub properties: Option<Inner>,
-}
-
-/// What a compute instance has.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct Inner {
-    pub state: Option<String>,
-    pub vm_size: Option<String>,
-    pub applications: Option<Vec<Application>>,
-    pub last_operation: Option<LastOperation>,
-    pub errors: Option<Vec<Problem>>,
-}
-
-/// A page of the instance.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct Application {
-    pub display_name: Option<String>,
-    pub endpoint_uri: Option<String>,
-}
-
-/// Who last did something to it.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct LastOperation {
-    #[serde(rename = "operationTrigger")]
-    pub trigger: Option<String>,
-}
-
-/// One of Azure's errors; it stands in an envelope or by itself.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are Azure's own")]
-pub struct Problem {
-    pub error: Option<Box<Problem>>,
-    pub code: Option<String>,
-    pub message: Option<String>,
 }
 
 impl Place {
@@ -137,7 +120,7 @@ impl Place {
 
     fn path(&self) -> String {
         format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}",
+            "/subscriptions/{}/resourceGroups/{}/providers/{PROVIDER}/workspaces/{}",
             self.subscription_id, self.resource_group, self.workspace
         )
     }
@@ -150,7 +133,10 @@ impl Place {
 impl Service {
     /// The service through this Resource Manager.
     pub fn new(arm: ResourceManager) -> Self {
-        Self { arm }
+        Self {
+            arm,
+            creations: Mutex::default(),
+        }
     }
 
     /// In whose name, and where, calls go.
@@ -158,22 +144,70 @@ impl Service {
         &self.arm.scope
     }
 
-    /// The region of the workspace.
-    pub async fn location(
+    /// The workspace; none where Azure says that it is not there.
+    pub async fn workspace(
         &self,
         place: &Place,
         deadline: Instant,
-    ) -> Result<Option<String>, CloudError> {
+    ) -> Result<Option<WorkspaceView>, CloudError> {
+        const OPERATION: &str = "arm:GET workspace";
         let path = place.path();
-        let answer = self
-            .arm
-            .call(&get(&path, "arm:GET workspace"), deadline)
-            .await?;
-        Ok(answer
-            .body
-            .get("location")
-            .and_then(Value::as_str)
-            .map(str::to_owned))
+        match self.arm.call(&get(&path, OPERATION), deadline).await {
+            Ok(answer) => read(OPERATION, answer.body).map(Some),
+            Err(error) if error.code() == Code::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a workspace, once: PUT overwrites what is there, so GET comes first.
+    pub async fn put_workspace(
+        &self,
+        place: &Place,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
+        let path = place.path();
+        let call = put(&path, body, "arm:PUT workspace");
+        self.arm.call_once(&call, deadline).await.map(drop)
+    }
+
+    /// Every workspace that this principal can see in the resource group, or in the whole subscription.
+    pub async fn workspaces(
+        &self,
+        subscription_id: &str,
+        resource_group: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Vec<WorkspaceView>, CloudError> {
+        const OPERATION: &str = "arm:LIST workspaces";
+        let group = resource_group.map_or_else(String::new, |g| format!("/resourceGroups/{g}"));
+        let path =
+            format!("/subscriptions/{subscription_id}{group}/providers/{PROVIDER}/workspaces");
+        self.arm
+            .list(&path, OPERATION, deadline)
+            .await?
+            .into_iter()
+            .map(|item| read(OPERATION, item))
+            .collect()
+    }
+
+    /// The sizes of compute instances that the region offers.
+    pub async fn sizes(
+        &self,
+        subscription_id: &str,
+        location: &str,
+        deadline: Instant,
+    ) -> Result<Vec<VmSize>, CloudError> {
+        const OPERATION: &str = "arm:LIST vmSizes";
+        let path = format!(
+            "/subscriptions/{subscription_id}/providers/{PROVIDER}/locations/{location}/vmSizes"
+        );
+        let items = self.arm.list(&path, OPERATION, deadline).await?;
+        let sizes: Result<Vec<VmSize>, _> = items.into_iter().map(|i| read(OPERATION, i)).collect();
+        let fits = |size: &VmSize| {
+            let types = size.supported.as_ref();
+            types.is_none_or(|types| types.iter().any(|t| t == "ComputeInstance"))
+        };
+        Ok(sizes?.into_iter().filter(fits).collect())
     }
 
     /// An instance; none where Azure says that it is not there.
@@ -223,14 +257,46 @@ impl Service {
         deadline: Instant,
     ) -> Result<(), CloudError> {
         let path = place.compute(name);
-        let call = Call {
-            method: Method::PUT,
-            path: &path,
-            query: &[],
-            body: Some(body),
-            operation: "arm:PUT compute",
+        let answer = self
+            .arm
+            .call_once(&put(&path, body, "arm:PUT compute"), deadline)
+            .await?;
+        if let Some(operation) = answer.operation_url {
+            self.creations().insert(path, operation);
+        }
+        Ok(())
+    }
+
+    /// Why the creation of an instance that is not there failed, where this process asked for it and Azure tells.
+    pub async fn failed_creation(
+        &self,
+        place: &Place,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Refusal>, CloudError> {
+        let path = place.compute(name);
+        let Some(operation) = self.creations().get(&path).cloned() else {
+            return Ok(None);
         };
-        self.arm.call_once(&call, deadline).await.map(drop)
+        let failed = self
+            .arm
+            .failed_operation(&operation, "arm:PUT compute", deadline)
+            .await?;
+        if failed.is_some() {
+            self.creations().remove(&path);
+        }
+        Ok(failed)
+    }
+
+    /// Forgets the creation of an instance that is there.
+    pub fn created(&self, place: &Place, name: &str) {
+        self.creations().remove(&place.compute(name));
+    }
+
+    fn creations(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.creations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a stopped instance; may be repeated.
@@ -283,77 +349,22 @@ impl Service {
     }
 }
 
-impl Instance {
-    /// Its state, where this answer tells it.
-    pub fn state(&self) -> Option<&str> {
-        self.properties.properties.as_ref()?.state.as_deref()
-    }
-
-    /// The value of a tag.
-    pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags.as_ref()?.get(name).map(String::as_str)
-    }
-
-    /// JupyterLab's address. Its entry is called "Jupyter Lab" or "Jupyter", by the age of the instance.
-    pub fn lab_url(&self) -> Option<String> {
-        let applications = self.properties.properties.as_ref()?.applications.as_ref()?;
-        let named = |word: &str| {
-            applications.iter().find(|a| {
-                let name = a
-                    .display_name
-                    .as_deref()
-                    .unwrap_or_default()
-                    .to_ascii_lowercase();
-                name.contains("jupyter") && name.contains(word)
-            })
-        };
-        let url = named("lab").or_else(|| named(""))?.endpoint_uri.clone()?;
-        let uri = url.parse::<http::Uri>().ok()?;
-        let loopback = uri
-            .host()?
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
-        (uri.scheme_str() == Some("https") || loopback).then_some(url)
-    }
-
-    /// What Azure says went wrong, with the code of the first.
-    pub fn problems(&self) -> (Option<String>, Vec<String>) {
-        let inner = self
-            .properties
-            .properties
-            .as_ref()
-            .and_then(|p| p.errors.as_ref());
-        let all = self
-            .properties
-            .provisioning_errors
-            .iter()
-            .chain(inner)
-            .flatten();
-        let flat: Vec<&Problem> = all.map(|p| p.error.as_deref().unwrap_or(p)).collect();
-        let code = flat.iter().find_map(|p| p.code.clone());
-        let mut words: Vec<String> = flat
-            .iter()
-            .map(|p| {
-                [p.code.as_deref(), p.message.as_deref()]
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(": ")
-            })
-            .collect();
-        // The same error stands in both places.
-        let mut told = std::collections::HashSet::new();
-        words.retain(|word| told.insert(word.clone()));
-        (code, words)
-    }
-}
-
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
     Call {
         method: Method::GET,
         path,
         query: &[],
         body: None,
+        operation,
+    }
+}
+
+fn put<'a>(path: &'a str, body: &'a Value, operation: &'a str) -> Call<'a> {
+    Call {
+        method: Method::PUT,
+        path,
+        query: &[],
+        body: Some(body),
         operation,
     }
 }

@@ -55,15 +55,24 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
         let deadline = Instant::now() + TIMEOUT;
         let asked = match backend.service(&config, settings) {
             Ok(service) => service
-                .location(&place, deadline)
+                .workspace(&place, deadline)
                 .await
                 .map_err(crate::cloud::CloudError::into_failure),
             Err(failure) => Err(failure),
         };
         checks.push(match asked {
-            Ok(location) => Check::good(
+            Ok(Some(workspace)) => Check::good(
                 "read the workspace",
-                &format!("it is in {}", location.unwrap_or_default()),
+                &format!("it is in {}", workspace.location.unwrap_or_default()),
+            ),
+            Ok(None) if config.create_workspace == Some(true) => Check::good(
+                "read the workspace",
+                "it is not there; the first start creates it",
+            ),
+            Ok(None) => Check::bad(
+                "read the workspace",
+                &format!("not_found: {} is not there", place.workspace),
+                "Create it, name another, or set create_workspace.",
             ),
             Err(failure) => Check::bad(
                 "read the workspace",

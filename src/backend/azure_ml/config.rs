@@ -1,10 +1,10 @@
-//! Azure ML's settings, and an instance's body made from them.
+//! Azure ML's settings.
 
 use super::api::Place;
-use crate::backend::{Record, config, tags};
+use crate::backend::config;
 use crate::error::Failure;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -27,12 +27,18 @@ const FIELDS: &[&str] = &[
     "redirect_listen",
     "redirect_url",
     "redirect_hosts",
+    "workspace_properties",
+    "name_suffix",
+    "schedules",
+    "subnet",
+    "ssh_public_key",
+    "managed_identities",
+    "creation_script",
+    "startup_script",
 ];
 
 /// Where the redirect listens by default (protocol, config): fixed, so that it is the same after a restart.
 const REDIRECT_LISTEN: &str = "127.0.0.1:9001";
-/// Resource Manager: a resource has at most 50 tags ("Use tags to organize your Azure resources").
-const MAX_TAGS: usize = 50;
 
 /// The backend's settings.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,14 +56,30 @@ pub struct Config {
     pub vm_size: Option<String>,
     /// Whether to create a workspace that is not there.
     pub create_workspace: Option<bool>,
-    /// When an idle instance stops by itself, ISO 8601.
-    pub idle_shutdown: Option<String>,
+    /// A new workspace's own properties, as Azure spells them.
+    pub workspace_properties: Option<Map<String, Value>>,
+    /// When an idle instance stops by itself.
+    pub idle_shutdown: Option<IdleTime>,
     /// What a stop does to the instance.
     pub on_stop: OnStop,
     /// The person for whom it is created.
     pub assigned_user: Option<AssignedUser>,
     /// In whose name it is created.
-    pub identity: Option<String>,
+    pub identity: Identity,
+    /// Letters and digits in the readable part of the instance's name.
+    pub name_suffix: Option<String>,
+    /// When it starts and stops by the clock.
+    pub schedules: Option<Vec<Schedule>>,
+    /// The resource id of the subnet that it is put into.
+    pub subnet: Option<String>,
+    /// The key that opens its SSH port; closed without one.
+    pub ssh_public_key: Option<String>,
+    /// "system", or resource ids of user-assigned identities.
+    pub managed_identities: Option<Vec<String>>,
+    /// A shell script that runs once, when it is created, as root.
+    pub creation_script: Option<String>,
+    /// A shell script that runs at each start, as root.
+    pub startup_script: Option<String>,
     /// The admin's own tags.
     pub tags: Option<BTreeMap<String, String>>,
     /// More of the instance's own properties, as Azure spells them.
@@ -85,6 +107,102 @@ pub enum OnStop {
     Delete,
 }
 
+/// In whose name an instance is created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// The hub's.
+    #[default]
+    Service,
+    /// The person's who starts the server.
+    User,
+}
+
+/// A time of idleness.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum IdleTime {
+    /// In minutes.
+    Minutes(u64),
+    /// ISO 8601.
+    Duration(String),
+}
+
+impl IdleTime {
+    /// As Azure spells it.
+    ///
+    /// # Errors
+    /// `invalid_config` for what is no duration, or one that Azure does not take.
+    pub fn iso8601(&self) -> Result<String, Failure> {
+        // The JSON schema's `idleTimeBeforeShutdown`: "Minimum is 15 min, maximum is 3 days."
+        const ALLOWED: std::ops::RangeInclusive<u64> = 15..=3 * 24 * 60;
+        let (minutes, text) = match self {
+            Self::Minutes(minutes) => (Some(*minutes), format!("PT{minutes}M")),
+            Self::Duration(text) => (minutes(text), text.clone()),
+        };
+        if minutes.is_some_and(|minutes| ALLOWED.contains(&minutes)) {
+            return Ok(text);
+        }
+        Err(Failure::invalid_config(
+            "config.idle_shutdown",
+            format!(
+                "{text:?} is not between 15 minutes and 3 days; write minutes, or ISO 8601 such as \"PT60M\""
+            ),
+        ))
+    }
+}
+
+/// Whole minutes of an ISO 8601 duration of days, hours and minutes.
+fn minutes(text: &str) -> Option<u64> {
+    let (days, time) = text
+        .strip_prefix('P')?
+        .split_once('T')
+        .unwrap_or((&text[1..], ""));
+    let mut total = 0_u64;
+    for (part, units) in [
+        (days, &[('D', 24 * 60)][..]),
+        (time, &[('H', 60), ('M', 1)]),
+    ] {
+        let mut rest = part;
+        for (unit, minutes) in units {
+            if let Some((number, after)) = rest.split_once(*unit) {
+                total = number
+                    .parse::<u64>()
+                    .ok()?
+                    .checked_mul(*minutes)?
+                    .checked_add(total)?;
+                rest = after;
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    Some(total)
+}
+
+/// One rule by the clock.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// What it does.
+    pub action: Action,
+    /// When, in cron's five fields.
+    pub cron: String,
+    /// By whose clock, in Windows' names; UTC where left out.
+    pub time_zone: Option<String>,
+}
+
+/// What a schedule does.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Starts the instance.
+    Start,
+    /// Stops it.
+    Stop,
+}
+
 /// A person in Entra ID.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AssignedUser {
@@ -98,21 +216,8 @@ impl Config {
     /// Reads and checks the settings.
     pub fn read(value: &Value) -> Result<Self, Failure> {
         let config: Self = config::read(value, FIELDS)?;
-        if config
-            .identity
-            .as_deref()
-            .is_some_and(|identity| identity != "service")
-        {
-            return Err(Failure::invalid_config(
-                "config.identity",
-                "only \"service\" is built yet",
-            ));
-        }
-        if config.create_workspace == Some(true) {
-            return Err(Failure::invalid_config(
-                "config.create_workspace",
-                "is not built yet; create the workspace",
-            ));
+        if let Some(idle) = &config.idle_shutdown {
+            idle.iso8601()?;
         }
         Ok(config)
     }
@@ -160,56 +265,37 @@ impl Config {
         place.check()?;
         Ok((place, self.vm_size.clone().unwrap_or_default()))
     }
+}
 
-    /// The body of the PUT that creates an instance (Compute_CreateOrUpdate).
-    pub fn instance(
-        &self,
-        record: &Record,
-        location: &str,
-        vm_size: &str,
-    ) -> Result<Value, Failure> {
-        let mut properties = Map::new();
-        properties.insert("vmSize".to_owned(), Value::from(vm_size));
-        properties.insert(
-            "computeInstanceAuthorizationType".to_owned(),
-            Value::from("personal"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_is_minutes_or_iso_8601_between_a_quarter_of_an_hour_and_three_days() {
+        let iso = |text: &str| IdleTime::Duration(text.to_owned()).iso8601().ok();
+        assert_eq!(
+            IdleTime::Minutes(30).iso8601().ok().as_deref(),
+            Some("PT30M")
         );
-        properties.insert(
-            "applicationSharingPolicy".to_owned(),
-            Value::from("Personal"),
-        );
-        if let Some(idle) = &self.idle_shutdown {
-            properties.insert(
-                "idleTimeBeforeShutdown".to_owned(),
-                Value::from(idle.as_str()),
-            );
+        for good in ["PT15M", "PT1H30M", "P3D", "P1DT2H"] {
+            assert_eq!(iso(good).as_deref(), Some(good));
         }
-        if let Some(user) = &self.assigned_user {
-            let assigned =
-                json!({"assignedUser": {"objectId": user.object_id, "tenantId": user.tenant_id}});
-            properties.insert("personalComputeInstanceSettings".to_owned(), assigned);
+        for bad in [
+            "",
+            "P",
+            "PT",
+            "60",
+            "PT14M",
+            "P4D",
+            "PT1M1H",
+            "PT1.5H",
+            "P1W",
+            "PTM",
+            "PT99999999999999999999H",
+        ] {
+            assert_eq!(iso(bad), None, "{bad}");
         }
-        properties.extend(self.properties.clone().unwrap_or_default());
-        let mut tags = self.tags.clone().unwrap_or_default();
-        for (name, value) in tags::ours(record) {
-            if tags.insert(name.to_owned(), value).is_some() {
-                return Err(Failure::invalid_config(
-                    "config.tags",
-                    format!("{name} is cloudspawner's own; leave it out"),
-                ));
-            }
-        }
-        if tags.len() > MAX_TAGS {
-            let message = format!(
-                "{} tags are more than Azure's {MAX_TAGS}, cloudspawner's 3 included",
-                tags.len()
-            );
-            return Err(Failure::invalid_config("config.tags", message));
-        }
-        Ok(json!({
-            "location": location,
-            "tags": tags,
-            "properties": {"computeType": "ComputeInstance", "properties": properties},
-        }))
+        assert!(IdleTime::Minutes(1).iso8601().is_err());
     }
 }

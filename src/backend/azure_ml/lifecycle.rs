@@ -1,7 +1,9 @@
 //! One start of an instance: look first, then create, start or join.
 
-use super::api::{Instance, Place, Service};
+use super::api::{Place, Service};
+use super::body;
 use super::config::Config;
+use super::instance::Instance;
 use super::redirect::Way;
 use super::site::{CREATED, Workspace};
 use super::status::{self, OnStart};
@@ -17,9 +19,22 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+/// With what a start is made.
+pub struct Means {
+    /// The hub's own, for everything but a creation.
+    pub service: Arc<Service>,
+    /// In whose name the instance is created.
+    pub creator: Arc<Service>,
+    /// The way to the notebook.
+    pub way: Option<Way>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
 /// A start that is on its way.
 pub struct InstanceLaunch {
     service: Arc<Service>,
+    creator: Arc<Service>,
     workspace: Arc<Workspace>,
     place: Place,
     config: Config,
@@ -40,10 +55,14 @@ impl InstanceLaunch {
         params: &StartParams,
         config: Config,
         earlier: Option<Record>,
-        service: Arc<Service>,
-        way: Option<Way>,
-        now_ms: u64,
+        means: Means,
     ) -> Result<Self, Failure> {
+        let Means {
+            service,
+            creator,
+            way,
+            now_ms,
+        } = means;
         let (place, vm_size) = config.needed_to_start()?;
         let (same, older) = match earlier {
             Some(record) if record.attempt == params.attempt => (Some(record), None),
@@ -53,13 +72,18 @@ impl InstanceLaunch {
             .as_ref()
             .or(older.as_ref())
             .map_or_else(|| names::key(&params.server), |r| r.key.clone());
-        let name = instance_name(&place, &params.server.user, &key, &vm_size);
+        let suffix = config.name_suffix.as_deref().unwrap_or_default();
+        let readable = readable(&params.server.user, suffix);
+        let name = instance_name(&place, &readable, &key, &vm_size);
         let in_doubt = same
             .as_ref()
             .is_some_and(|record| record.reference.is_none());
         let record = same.unwrap_or_else(|| new_record(params, &place, &vm_size, key, now_ms));
         // What is wrong with the body is told before anything is asked.
-        config.instance(&record, "location", &vm_size)?;
+        body::instance(&config, &record, "location", &vm_size)?;
+        if config.create_workspace == Some(true) {
+            body::workspace(&config, &record)?;
+        }
         let workspace = Arc::new(Workspace::new(
             service.clone(),
             place.clone(),
@@ -68,9 +92,10 @@ impl InstanceLaunch {
         ));
         Ok(Self {
             service,
+            creator,
             workspace,
             place,
-            location: config.location.clone(),
+            location: None,
             config,
             vm_size,
             name,
@@ -93,10 +118,7 @@ impl InstanceLaunch {
             return self.put(deadline).await;
         };
         if let Some(failure) = self.not_ours(&instance) {
-            return Ok(Created::No {
-                failure,
-                then: Then::GiveUp,
-            });
+            return Ok(give_up(failure));
         }
         self.in_doubt = false;
         if instance.tag(tags::ATTEMPT) == Some(self.record.attempt.as_str()) {
@@ -128,27 +150,71 @@ impl InstanceLaunch {
     }
 
     async fn put(&mut self, deadline: Instant) -> Result<Created, CloudError> {
-        if self.location.is_none() {
-            self.location = self.service.location(&self.place, deadline).await?;
-        }
-        let location = self.location.clone().unwrap_or_default();
-        let body = match self.config.instance(&self.record, &location, &self.vm_size) {
-            Ok(body) => body,
-            Err(failure) => {
-                return Ok(Created::No {
-                    failure,
-                    then: Then::GiveUp,
-                });
-            }
+        let location = match &self.location {
+            Some(location) => location.clone(),
+            None => match self.locate(deadline).await? {
+                Ok(location) => self.location.insert(location).clone(),
+                Err(not_yet) => return Ok(not_yet),
+            },
         };
-        self.call(|service, place, name| async move {
-            service.put(&place, &name, &body, deadline).await
-        })
+        let body = match body::instance(&self.config, &self.record, &location, &self.vm_size) {
+            Ok(body) => body,
+            Err(failure) => return Ok(give_up(failure)),
+        };
+        let creator = self.creator.clone();
+        self.call(
+            |_, place, name| async move { creator.put(&place, &name, &body, deadline).await },
+        )
         .await?;
         self.record
             .own
             .insert(CREATED.to_owned(), Value::from(true));
         Ok(self.exists())
+    }
+
+    /// The region of the new instance: the config's, else the workspace's. A workspace that is not there is created where the
+    /// admin allows it.
+    async fn locate(&mut self, deadline: Instant) -> Result<Result<String, Created>, CloudError> {
+        let may_create = self.config.create_workspace == Some(true);
+        if let (Some(location), false) = (&self.config.location, may_create) {
+            return Ok(Ok(location.clone()));
+        }
+        let name = &self.place.workspace;
+        let Some(workspace) = self.service.workspace(&self.place, deadline).await? else {
+            if !may_create {
+                return Ok(Err(give_up(no_workspace(&self.place))));
+            }
+            let body = match body::workspace(&self.config, &self.record) {
+                Ok(body) => body,
+                Err(failure) => return Ok(Err(give_up(failure))),
+            };
+            tracing::info!(
+                workspace = name,
+                "the workspace is not there and is created"
+            );
+            let asked = self
+                .service
+                .put_workspace(&self.place, &body, deadline)
+                .await;
+            return match asked {
+                // Another start has just asked for it, or the answer was lost: the next look tells.
+                Err(error) if error.had_no_effect() && error.code() != Code::Conflict => Err(error),
+                _ => Ok(Err(again(format!("workspace {name} is being created")))),
+            };
+        };
+        match workspace.properties.provisioning_state.as_deref() {
+            Some("Creating" | "Updating" | "Unknown") => {
+                Ok(Err(again(format!("workspace {name} is being created"))))
+            }
+            Some(state @ ("Failed" | "Canceled" | "Deleting" | "SoftDeleted")) => {
+                let message = format!("workspace {name} is {state}; mend it, or name another");
+                Ok(Err(give_up(Failure::new(Code::StartFailed, message))))
+            }
+            _ => {
+                let given = self.config.location.clone();
+                Ok(Ok(given.or(workspace.location).unwrap_or_default()))
+            }
+        }
     }
 
     /// Makes a call that changes something, in a task of its own.
@@ -309,6 +375,23 @@ impl Launch for InstanceLaunch {
     }
 }
 
+fn give_up(failure: Failure) -> Created {
+    Created::No {
+        failure,
+        then: Then::GiveUp,
+    }
+}
+
+fn no_workspace(place: &Place) -> Failure {
+    Failure::new(
+        Code::NotFound,
+        format!(
+            "workspace {} is not in resource group {}: create it, name another, or set create_workspace",
+            place.workspace, place.resource_group
+        ),
+    )
+}
+
 fn again(message: String) -> Created {
     Created::No {
         failure: Failure::new(Code::Unavailable, message),
@@ -344,12 +427,7 @@ fn new_record(
 
 /// `cs` + at most 8 readable + `-` + a letter + 11 of a hash: at most 24, unique in a whole region, and never ending in "-"
 /// and digits, which Azure refuses (protocol, Names).
-fn instance_name(place: &Place, user: &str, key: &str, vm_size: &str) -> String {
-    let readable: String = user
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(8)
-        .collect();
+fn instance_name(place: &Place, readable: &str, key: &str, vm_size: &str) -> String {
     let hash = names::fingerprint(&[
         &place.subscription_id.to_lowercase(),
         &place.resource_group.to_lowercase(),
@@ -357,7 +435,18 @@ fn instance_name(place: &Place, user: &str, key: &str, vm_size: &str) -> String 
         key,
         &vm_size.to_lowercase(),
     ]);
-    format!("cs{}-h{}", readable.to_ascii_lowercase(), &hash[..11])
+    format!("cs{readable}-h{}", &hash[..11])
+}
+
+/// At most 8 letters and digits: of the user's name, and at the end at most 4 of the admin's suffix.
+fn readable(user: &str, suffix: &str) -> String {
+    const MOST: usize = 8;
+    let plain = |text: &str, most: usize| -> String {
+        let kept = text.chars().filter(char::is_ascii_alphanumeric);
+        kept.take(most).collect::<String>().to_ascii_lowercase()
+    };
+    let suffix = plain(suffix, MOST / 2);
+    plain(user, MOST - suffix.len()) + &suffix
 }
 
 #[cfg(test)]
@@ -385,7 +474,8 @@ mod tests {
                 ("k2", "Standard_DS1_v2"),
                 ("k1", "Standard_DS2_v2"),
             ] {
-                let name = instance_name(&place, user, &format!("{key} of {user}"), size);
+                let key = format!("{key} of {user}");
+                let name = instance_name(&place, &readable(user, "-devel"), &key, size);
                 assert!((3..=24).contains(&name.len()), "{name}");
                 assert!(
                     name.starts_with("cs")
@@ -403,6 +493,8 @@ mod tests {
                 assert!(seen.insert(name));
             }
         }
+        assert_eq!(readable("Ada.Lovelace", "-dev"), "adalodev");
+        assert_eq!(readable("Ada.Lovelace", ""), "adalovel");
         let upper = instance_name(&place, "ada", "k1", "STANDARD_DS1_V2");
         assert_eq!(upper, instance_name(&place, "ada", "k1", "Standard_DS1_v2"));
     }

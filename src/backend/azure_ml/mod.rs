@@ -1,12 +1,17 @@
 //! Azure Machine Learning: each server is one compute instance.
 //!
-//! `config` reads the settings and builds an instance's body, `api` is the service as far as it is used, `status` says what
-//! an instance's state means, `lifecycle` is one start, `site` is a workspace that is watched, stopped and swept.
+//! `config` reads the settings, `body` builds what is created from them, `api` is the service as far as it is used,
+//! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start, `site` is a
+//! workspace that is watched, stopped and swept, `redirect` leads people to their instances, `options` is what they may
+//! choose from.
 
 mod api;
+mod body;
 mod check;
 mod config;
+mod instance;
 mod lifecycle;
+mod options;
 mod redirect;
 mod site;
 mod status;
@@ -15,14 +20,17 @@ use super::{Backend, Launch, Record, Settings, Site, Surroundings};
 use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens};
 use crate::error::Failure;
 use crate::wire::StartParams;
-use crate::wire::reply::Check;
+use crate::wire::reply::{Check, OptionsResult};
 use api::{Place, Service};
-use config::Config;
+use config::{Config, Identity};
 use futures_util::future::BoxFuture;
+use lifecycle::Means;
 use redirect::{Redirects, Way};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The backend's name in requests and states.
 pub const NAME: &str = "azure_ml";
@@ -46,37 +54,76 @@ impl AzureMl {
     }
 
     fn service(&self, config: &Config, settings: Settings<'_>) -> Result<Arc<Service>, Failure> {
-        let clouds = Clouds::read(
-            config.management_endpoint.as_deref(),
-            config.authority_host.as_deref(),
-        )?;
-        let whose = super::names::fingerprint(&[&settings.credentials.expose().to_string()]);
-        let scope = format!(
-            "{} {} {whose}",
-            clouds.management_endpoint, clouds.authority_host
-        );
+        let credentials = AzureCredentials::read(settings.credentials)?;
+        let (creator, service) = credentials.creator_and_service();
+        // Without a part of its own the hub's part is all of it.
+        let secret = settings.credentials.expose();
+        let whose = if creator.is_some() {
+            &secret["service"]
+        } else {
+            secret
+        };
+        let clouds = clouds(config)?;
+        let scope = scope(&clouds, whose);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = opened.get(&scope) {
             return Ok(service.clone());
         }
-        let credentials = AzureCredentials::read(settings.credentials)?;
+        let made = Arc::new(self.open(clouds, &service, scope.clone())?);
+        // A person's own is used for one start, and not kept.
+        if !matches!(service, AzureCredentials::UserAssertion { .. }) {
+            opened.insert(scope, made.clone());
+        }
+        Ok(made)
+    }
+
+    /// The service in the name of the person who starts; none where the hub creates.
+    fn creator(&self, config: &Config, settings: Settings<'_>) -> Result<Option<Service>, Failure> {
+        let (creator, service) =
+            AzureCredentials::read(settings.credentials)?.creator_and_service();
+        let user = creator.or(match service {
+            user @ AzureCredentials::UserAssertion { .. } => Some(user),
+            _ => None,
+        });
+        match (config.identity, user) {
+            (Identity::Service, None) => Ok(None),
+            (Identity::User, Some(user)) => {
+                let clouds = clouds(config)?;
+                let scope = scope(&clouds, settings.credentials.expose());
+                self.open(clouds, &user, scope).map(Some)
+            }
+            (Identity::User, None) => Err(Failure::invalid_config(
+                "credentials.kind",
+                "identity \"user\" needs user_assertion",
+            )),
+            (Identity::Service, Some(_)) => Err(Failure::invalid_config(
+                "config.identity",
+                "user_assertion needs identity \"user\"",
+            )),
+        }
+    }
+
+    fn open(
+        &self,
+        clouds: Clouds,
+        credentials: &AzureCredentials,
+        scope: String,
+    ) -> Result<Service, Failure> {
         let Surroundings {
             context,
             door,
             limiter,
             ..
         } = self.surroundings.clone();
-        let service = Arc::new(Service::new(ResourceManager {
-            tokens: Tokens::open(&credentials, &clouds, &door)?,
+        Ok(Service::new(ResourceManager {
+            tokens: Tokens::open(credentials, &clouds, &door)?,
             clouds,
             api_version: api::VERSION,
-            scope: scope.clone(),
+            scope,
             door,
             limiter,
             context,
-        }));
-        opened.insert(scope, service.clone());
-        Ok(service)
+        }))
     }
 
     /// The way to the notebook: in serve mode the listener, which is bound by now; else none, and people go there themselves.
@@ -101,6 +148,22 @@ impl AzureMl {
             None => Ok(config.place()),
         }
     }
+}
+
+fn clouds(config: &Config) -> Result<Clouds, Failure> {
+    Clouds::read(
+        config.management_endpoint.as_deref(),
+        config.authority_host.as_deref(),
+    )
+}
+
+/// Whose calls, and where to: they share quotas, tokens and watch groups.
+fn scope(clouds: &Clouds, credentials: &Value) -> String {
+    let whose = super::names::fingerprint(&[&credentials.to_string()]);
+    format!(
+        "{} {} {whose}",
+        clouds.management_endpoint, clouds.authority_host
+    )
 }
 
 impl Backend for AzureMl {
@@ -129,10 +192,14 @@ impl Backend for AzureMl {
                 .map(|state| Record::read(state, NAME))
                 .transpose()?;
             let service = self.service(&config, settings)?;
-            let now_ms = self.surroundings.context.now_ms();
-            let way = self.way(&config).await?;
-            let launch =
-                lifecycle::InstanceLaunch::prepare(params, config, earlier, service, way, now_ms)?;
+            let creator = self.creator(&config, settings)?.map(Arc::new);
+            let means = Means {
+                creator: creator.unwrap_or_else(|| service.clone()),
+                service,
+                way: self.way(&config).await?,
+                now_ms: self.surroundings.context.now_ms(),
+            };
+            let launch = lifecycle::InstanceLaunch::prepare(params, config, earlier, means)?;
             Ok(Box::new(launch) as Box<dyn Launch>)
         })
     }
@@ -160,5 +227,17 @@ impl Backend for AzureMl {
 
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {
         Box::pin(check::check(self, settings, offline))
+    }
+
+    fn options<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<OptionsResult, Failure>> {
+        Box::pin(async move {
+            let config = Config::read(settings.config)?;
+            let service = self.service(&config, settings)?;
+            options::options(&service, &config, deadline).await
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! One workspace: its instances are watched by one list, found by their tags, stopped and deleted.
 
-use super::api::{Instance, Place, Service};
+use super::api::{Place, Service};
 use super::config::OnStop;
+use super::instance::Instance;
 use super::redirect::Way;
 use super::status::{self, OnStopFound};
 use crate::backend::{Found, Record, Report, Sighting, Site, tags};
@@ -61,7 +62,17 @@ impl Workspace {
         let name = record.reference.as_deref().unwrap_or_default();
         match self.service.get(&self.place, name, deadline).await {
             Ok(Some(instance)) => self.sighting(&instance, record),
+            Ok(None) => self.missing(name, deadline).await,
+            Err(error) => Sighting::Unclear(error.into_failure()),
+        }
+    }
+
+    /// Not there: perhaps not yet, perhaps never, since its creation failed after Azure had accepted it.
+    async fn missing(&self, name: &str, deadline: Instant) -> Sighting {
+        let asked = self.service.failed_creation(&self.place, name, deadline);
+        match asked.await {
             Ok(None) => Sighting::Missing,
+            Ok(Some(refusal)) => Sighting::Seen(status::never_created(name, refusal)),
             Err(error) => Sighting::Unclear(error.into_failure()),
         }
     }
@@ -156,6 +167,7 @@ impl Workspace {
     }
 
     fn sighting(&self, instance: &Instance, record: &Record) -> Sighting {
+        self.service.created(&self.place, &instance.name);
         let report = status::report(instance, record);
         if report.phase == Phase::Unknown {
             let message = format!(

@@ -1,10 +1,15 @@
 //! What an instance's state means: one table, for start, poll and stop.
 
-use super::api::Instance;
+use super::instance::Instance;
 use crate::backend::{Record, Report};
+use crate::cloud::CloudError;
+use crate::cloud::error::Refusal;
 use crate::error::Failure;
 use crate::wire::{Cleanup, Code, ErrorPlace, Phase};
 use std::time::Duration;
+
+/// Azure's own operations take minutes; nobody notices two seconds after Running.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a start does with an instance that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,10 +272,51 @@ pub fn report(instance: &Instance, record: &Record) -> Report {
         } else {
             Cleanup::None
         },
-        // Azure's own operations take minutes; the figure is one step of 2 s after Running.
-        look_again: Duration::from_secs(2),
+        look_again: LOOK_AGAIN,
+        last_activity: (row.phase == Phase::Running)
+            .then(|| last_activity(instance))
+            .flatten(),
+    }
+}
+
+/// How a server is whose creation Azure accepted and then gave up: there is nothing to remove.
+pub fn never_created(name: &str, refusal: Refusal) -> Report {
+    let row = row_of(Some("CreateFailed"));
+    let error = CloudError::Refused(Box::new(refusal));
+    let reason = format!("compute instance {name}: its creation failed: {error}");
+    let code = match error.code() {
+        code @ (Code::QuotaExceeded | Code::CapacityUnavailable) => code,
+        _ => Code::StartFailed,
+    };
+    let mut ending = Failure::new(code, reason.clone());
+    ending.0.context = error.into_failure().0.context;
+    Report {
+        phase: row.phase,
+        stage: row.state,
+        percent: row.percent,
+        message: row.message,
+        exit_code: row.exit_code,
+        url: None,
+        target_url: None,
+        reason: Some(reason),
+        ending: Some(ending),
+        cleanup: Cleanup::None,
+        look_again: LOOK_AGAIN,
         last_activity: None,
     }
+}
+
+/// When it was last used, as far as Resource Manager knows: a job keeps it busy, or a person started it. What is done in
+/// its notebooks is told to nobody.
+fn last_activity(instance: &Instance) -> Option<String> {
+    let last = instance
+        .properties
+        .properties
+        .as_ref()?
+        .last_operation
+        .as_ref()?;
+    let by_a_person = last.trigger.as_deref() == Some("User");
+    by_a_person.then(|| last.time.clone()).flatten()
 }
 
 /// Why it went down: who did it, and what Azure says went wrong.

@@ -1,5 +1,6 @@
 //! Where Azure tokens come from: the official credentials, by config, through our door.
 
+use super::on_behalf::{UserAssertion, UserToken};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::{CredentialTraffic, Door, DoorError};
@@ -51,14 +52,13 @@ impl Clouds {
         })
     }
 
-    /// The scope of Resource Manager's tokens. A local stand-in is asked with the public cloud's audience.
-    fn scope(&self) -> String {
-        let audience = if self.management_endpoint.starts_with("http://") {
+    /// Whom Resource Manager's tokens are for. A local stand-in is asked with the public cloud's audience.
+    fn audience(&self) -> &str {
+        if self.management_endpoint.starts_with("http://") {
             PUBLIC_MANAGEMENT
         } else {
             &self.management_endpoint
-        };
-        format!("{audience}/.default")
+        }
     }
 }
 
@@ -86,6 +86,14 @@ pub enum AzureCredentials {
     AzureCli,
     /// `az` or `azd`, whichever is logged in; also what null means.
     Developer,
+    /// A person, by what their log-in left to the hub.
+    UserAssertion {
+        /// The person.
+        #[serde(flatten)]
+        user: UserAssertion,
+        /// The hub's own credentials, for everything but a creation; the person's where left out.
+        service: Option<Box<AzureCredentials>>,
+    },
 }
 
 impl AzureCredentials {
@@ -94,12 +102,13 @@ impl AzureCredentials {
     /// # Errors
     /// `invalid_config` with the field's name; no value is repeated.
     pub fn read(value: &Secret<Value>) -> Result<Self, Failure> {
-        const KINDS: [&str; 5] = [
+        const KINDS: [&str; 6] = [
             "client_secret",
             "workload_identity",
             "managed_identity",
             "azure_cli",
             "developer",
+            "user_assertion",
         ];
         if value.expose().is_null() {
             return Ok(Self::Developer);
@@ -109,22 +118,53 @@ impl AzureCredentials {
             let message = format!("use one of {}", KINDS.join(", "));
             return Err(Failure::invalid_config("credentials.kind", message));
         }
-        Self::deserialize(value.expose()).map_err(|_| {
+        let credentials = Self::deserialize(value.expose()).map_err(|_| {
             let needs = match kind {
+                Some("user_assertion") => {
+                    "user_assertion needs the strings tenant_id, client_id, client_secret and assertion or refresh_token; its service is another of these"
+                }
                 Some("client_secret") => {
                     "client_secret needs the strings tenant_id, client_id and client_secret"
                 }
                 _ => "client_id must be a string",
             };
             Failure::invalid_config("credentials", needs)
-        })
+        })?;
+        if let Self::UserAssertion { user, .. } = &credentials {
+            user.check()?;
+        }
+        Ok(credentials)
+    }
+
+    /// Whose token a creation takes, and whose all else takes.
+    #[must_use]
+    pub fn creator_and_service(self) -> (Option<Self>, Self) {
+        match self {
+            Self::UserAssertion {
+                user,
+                service: Some(service),
+            } => (
+                Some(Self::UserAssertion {
+                    user,
+                    service: None,
+                }),
+                *service,
+            ),
+            other => (None, other),
+        }
     }
 }
 
-/// Tokens for Resource Manager; the official credential caches them until shortly before they end.
-pub struct Tokens {
-    credential: Option<Arc<dyn TokenCredential>>,
-    scope: String,
+/// Tokens for Resource Manager; each source keeps its own until shortly before it ends.
+pub struct Tokens(Source);
+
+enum Source {
+    /// A tape needs none.
+    Replay,
+    /// An official credential, and the scope to ask it for.
+    Official(Arc<dyn TokenCredential>, String),
+    /// A person's.
+    User(Box<UserToken>),
 }
 
 impl Tokens {
@@ -137,28 +177,32 @@ impl Tokens {
         clouds: &Clouds,
         door: &Arc<dyn Door>,
     ) -> Result<Self, Failure> {
-        let credential = if door.is_replay() {
-            None
-        } else {
-            let made = credential(credentials, clouds, door);
-            Some(made.map_err(|e| Failure::invalid_config("credentials", e))?)
-        };
-        Ok(Self {
-            credential,
-            scope: clouds.scope(),
-        })
+        if door.is_replay() {
+            return Ok(Self(Source::Replay));
+        }
+        if let AzureCredentials::UserAssertion { user, .. } = credentials {
+            let (authority, audience) = (&clouds.authority_host, clouds.audience());
+            let token = UserToken::new(user.clone(), authority, audience, door.clone());
+            return Ok(Self(Source::User(Box::new(token))));
+        }
+        let made = credential(credentials, clouds, door);
+        let made = made.map_err(|e| Failure::invalid_config("credentials", e))?;
+        let scope = format!("{}/.default", clouds.audience());
+        Ok(Self(Source::Official(made, scope)))
     }
 
     /// A token to put after "Bearer ".
     ///
     /// # Errors
-    /// `Token`: there is none; nothing was sent to Resource Manager.
+    /// `Credentials` or `SignIn`: there is none; nothing was sent to Resource Manager.
     pub async fn bearer(&self, operation: &str) -> Result<Secret<String>, CloudError> {
-        let Some(credential) = &self.credential else {
-            return Ok(Secret::new("replay".to_owned()));
+        let (credential, scope) = match &self.0 {
+            Source::Replay => return Ok(Secret::new("replay".to_owned())),
+            Source::User(user) => return user.bearer(operation).await,
+            Source::Official(credential, scope) => (credential, scope),
         };
         let token = credential
-            .get_token(&[&self.scope], None)
+            .get_token(&[scope], None)
             .await
             .map_err(|error| CloudError::Credentials {
                 operation: operation.to_owned(),
@@ -199,7 +243,10 @@ fn credential(
             }))?
         }
         AzureCredentials::AzureCli => AzureCliCredential::new(None)?,
-        AzureCredentials::Developer => DeveloperToolsCredential::new(None)?,
+        // A person's token is no official credential; `Tokens::open` has dealt with it.
+        AzureCredentials::Developer | AzureCredentials::UserAssertion { .. } => {
+            DeveloperToolsCredential::new(None)?
+        }
     })
 }
 
@@ -289,7 +336,7 @@ impl HttpClient for DoorClient {
 }
 
 /// Entra ID's errors go on with trace ids and a link; the first line says it.
-fn first_line(text: &str) -> String {
+pub(super) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod error;
+pub mod on_behalf;
 pub mod resource_manager;
 pub mod time;
 

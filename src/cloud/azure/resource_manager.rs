@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::net::limiter::{Limiter, Quota};
 use crate::net::retry::{self, Pace};
 use crate::net::{Door, Response};
+use crate::wire::Code;
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
@@ -108,6 +109,54 @@ impl ResourceManager {
         .await
     }
 
+    /// Why a long operation failed; none while it runs, when it succeeded, and where it cannot be asked about any more.
+    ///
+    /// # Errors
+    /// Whatever kept Resource Manager from telling.
+    pub async fn failed_operation(
+        &self,
+        url: &str,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Option<Refusal>, CloudError> {
+        // A link to elsewhere would give our token away.
+        if !self.is_ours(url) {
+            return Ok(None);
+        }
+        let answer = match self.follow(url, operation, deadline).await {
+            // A Location ends in the failure's own answer.
+            Err(CloudError::Refused(refusal)) if refusal.code != Code::NotFound => {
+                return Ok(Some(*refusal));
+            }
+            Err(CloudError::Refused(_)) => return Ok(None),
+            other => other?,
+        };
+        // "Track asynchronous Azure operations": anything but these three is still running; a Location's answer has no status.
+        let status = answer.body.get("status").and_then(Value::as_str);
+        if !matches!(status, Some("Failed" | "Canceled")) {
+            return Ok(None);
+        }
+        let error = answer.body.get("error");
+        Ok(Some(refusal_of(error, operation, answer.http_status)))
+    }
+
+    /// One GET of a link that Resource Manager gave.
+    async fn follow(
+        &self,
+        url: &str,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<Answer, CloudError> {
+        retry::until(
+            &self.context,
+            Pace::CALL,
+            deadline,
+            || self.exchange(&Method::GET, url, None, operation, deadline),
+            CloudError::again,
+        )
+        .await
+    }
+
     /// Every item of a list, through all its pages.
     ///
     /// # Errors
@@ -147,14 +196,7 @@ impl ResourceManager {
                     why: "nextLink leads elsewhere, or in a circle".to_owned(),
                 });
             }
-            answer = retry::until(
-                &self.context,
-                Pace::CALL,
-                deadline,
-                || self.exchange(&Method::GET, &next, None, operation, deadline),
-                CloudError::again,
-            )
-            .await?;
+            answer = self.follow(&next, operation, deadline).await?;
         }
     }
 
@@ -228,18 +270,27 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
         });
     }
     let error = body.as_ref().and_then(|b| b.get("error"));
+    Err(CloudError::Refused(Box::new(Refusal {
+        request_id: header("x-ms-request-id").or_else(|| header("x-ms-correlation-request-id")),
+        retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
+        ..refusal_of(error, operation, http_status)
+    })))
+}
+
+/// Resource Manager's error object: {code, message, target, details}.
+fn refusal_of(error: Option<&Value>, operation: &str, http_status: u16) -> Refusal {
     let text = |name: &str| Some(error?.get(name)?.as_str()?.to_owned());
     let cloud_code = innermost_code(error).or_else(|| text("code"));
-    Err(CloudError::Refused(Box::new(Refusal {
+    Refusal {
         operation: operation.to_owned(),
         http_status,
         code: error::code(cloud_code.as_deref(), http_status),
         message: text("message").unwrap_or_else(|| format!("HTTP {http_status}")),
-        request_id: header("x-ms-request-id").or_else(|| header("x-ms-correlation-request-id")),
-        retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
+        request_id: None,
+        retry_after: None,
         cloud_code,
-        body: body.unwrap_or(Value::Null),
-    })))
+        body: error.cloned().unwrap_or(Value::Null),
+    }
 }
 
 /// Azure Machine Learning wraps what it means ("QuotaExceeded") into "UserError" and "details".
