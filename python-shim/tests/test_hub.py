@@ -19,6 +19,7 @@ from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from traitlets.config import Config
 
+from cloudspawner.errors import ChoiceRefused
 from cloudspawner.program import Program
 from conftest import STATE, STATE_WITH_REF, Fake, until
 
@@ -317,3 +318,17 @@ async def test_a_hub_that_restarts_while_the_cloud_throttles_loses_no_server(
     hub = await make_hub()
     await until(lambda: hub.spawner().ready)
     assert not fake.sent("stop")
+
+
+async def test_a_choice_that_is_not_offered_is_a_400_with_its_sentence(
+    make_hub: MakeHub, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: object) -> None:
+        raise ChoiceRefused("size 'XXL' is not offered there; choose one of <b>, M")
+
+    monkeypatch.setattr("cloudspawner.FargateSpawner.start_config", refuse)
+    hub = await make_hub()
+    answer = await hub.api("POST", "/users/ada/server", {"size": "XXL"})
+    assert answer.code == 400
+    assert "size 'XXL' is not offered there" in json.loads(answer.body)["message"]
+    assert fake.sent("start") == []

@@ -393,6 +393,26 @@ async def test_what_a_poll_learned_is_saved(make_spawner: MakeSpawner, fake: Fak
     assert spawner.orm_spawner.state == {**SAVED, "cloud": STATE, "url": "http://10.0.0.9:1"}
 
 
+async def test_what_the_cloud_knows_of_the_last_use_reaches_the_hub(
+    make_spawner: MakeSpawner, fake: Fake, db: Any
+) -> None:
+    spawner = await started(make_spawner, fake, poll={"phase": "running", "last_activity": "2030-01-02T02:04:05Z"})
+    await spawner.poll()
+    db.rollback()
+    assert spawner.orm_spawner.last_activity == datetime(2030, 1, 2, 2, 4, 5)
+    assert spawner.orm_spawner.user.last_activity == spawner.orm_spawner.last_activity
+
+
+@pytest.mark.parametrize("told", ["2001-01-01T00:00:00Z", "yesterday", "2030-01-01", 7, None])
+async def test_what_is_old_or_no_time_does_not_change_the_last_use(
+    make_spawner: MakeSpawner, fake: Fake, told: object
+) -> None:
+    spawner = await started(make_spawner, fake, poll={"phase": "running", "last_activity": told})
+    before = spawner.orm_spawner.last_activity = datetime(2020, 1, 1)
+    await spawner.poll()
+    assert spawner.orm_spawner.last_activity == before
+
+
 async def test_many_polls_are_few_requests_and_keep_their_order(make_spawner: MakeSpawner, fake: Fake) -> None:
     spawners = [make_spawner(f"user{number}") for number in range(5)]
     for number, spawner in enumerate(spawners):

@@ -1,5 +1,6 @@
 """Compute instances through the program: created, joined, started again, watched, stopped, swept; and what goes wrong."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -105,6 +106,15 @@ def test_an_error_while_asking_is_never_dead(azure: Azure, kind: str) -> None:
     (server,) = poll(azure, state, max_age_ms=0)
     assert server["phase"] == "unknown"
     assert server["error"]
+
+
+def test_poll_tells_when_a_person_last_started_it_and_no_schedules_doing(azure: Azure) -> None:
+    state = start(azure).result["state"]
+    (server,) = poll(azure, state)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(server["last_activity"]))
+    azure.set_state(state["data"]["ref"], "Running", trigger="Schedule")
+    (server,) = poll(azure, state)
+    assert server["last_activity"] is None
 
 
 def test_many_instances_are_polled_by_one_list(azure: Azure) -> None:

@@ -103,3 +103,13 @@ def test_an_instance_gets_all_that_the_settings_say(azure: Azure) -> None:
     assert body["identity"] == {"type": "SystemAssigned"}
     (instance,) = azure.instances()
     assert instance["name"].startswith("csadadev-h")
+
+
+def test_a_creation_that_azure_gave_up_before_anybody_saw_it_is_told_by_its_operation(azure: Azure) -> None:
+    # The instance is never listed: only the long operation knows.
+    azure.azure_admin("settings", {"visible_after_ms": 3_600_000})
+    azure.azure_fault("computes.put", "create_failed", code="QuotaExceeded", message="No cores are left.")
+    error = start(azure).error
+    assert (error["code"], error["cleanup"]) == ("quota_exceeded", "done")
+    assert "No cores are left." in error["message"]
+    assert error["context"]["cloud_code"] == "QuotaExceeded"

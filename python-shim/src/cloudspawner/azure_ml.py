@@ -6,15 +6,34 @@ program's business.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from traitlets import Dict, Enum, List, Unicode, default
+from jupyterhub.utils import maybe_future
+from traitlets import Bool, Callable, Dict, Enum, Integer, List, Unicode, Union, default
 
-from .errors import ConfigurationError
+from .choices import Choices, OptionsCache
+from .errors import ChoiceRefused, ConfigurationError
 from .spawner import CloudSpawner
 from .templates import expand, namespace
 from .wire import JsonObject
+
+# Traits that are the program's settings as they stand; an empty one is left out.
+_PASSED_ON = (
+    "create_workspace",
+    "workspace_properties",
+    "idle_shutdown",
+    "schedules",
+    "subnet",
+    "ssh_public_key",
+    "managed_identities",
+    "creation_script",
+    "startup_script",
+    "properties",
+)
+_OPTIONS = OptionsCache()
 
 
 class AMLSpawner(CloudSpawner):
@@ -38,6 +57,61 @@ class AMLSpawner(CloudSpawner):
         config=True
     )
 
+    create_workspace = Bool(
+        False,
+        help="""
+        Whether a start creates the workspace where it is not there; needs `location`.
+
+        Off by default: a workspace outlives its servers, and neither stop nor gc ever removes one.
+        """,
+    ).tag(config=True)
+
+    workspace_properties = Dict(
+        help="""
+        A new workspace's own properties, as Azure spells them.
+
+        Empty by default. Example: `{"storageAccount": "/subscriptions/…", "keyVault": "/subscriptions/…"}`.
+        """
+    ).tag(config=True)
+
+    choose_project = Bool(
+        False,
+        help="""
+        Whether people choose their project: the workspaces that the hub's identity can see in `resource_group`, or in
+        the whole subscription where none is set.
+
+        Off by default: everybody's server is in `workspace`.
+        """,
+    ).tag(config=True)
+
+    project_filter = Unicode(
+        ".*",
+        help="""
+        The workspaces that are offered: a regular expression that the whole name matches.
+
+        All by default. Example: `"teaching-.*"`.
+        """,
+    ).tag(config=True)
+
+    sizes = Dict(
+        help="""
+        The sizes that people choose from: your names, with Azure's; only those that the region offers are shown.
+
+        Empty by default: everybody gets `vm_size`. The first is the default. Example:
+        `{"Small": "Standard_DS11_v2", "GPU": "Standard_NC6s_v3"}`.
+        """
+    ).tag(config=True)
+
+    options_max_age = Integer(
+        600,
+        min=0,
+        help="""
+        After how many seconds the lists of projects and sizes are asked for again; an older one is shown meanwhile.
+
+        Ten minutes by default: workspaces and sizes seldom change.
+        """,
+    ).tag(config=True)
+
     location = Unicode(
         help="""
         The region of the instances.
@@ -48,10 +122,20 @@ class AMLSpawner(CloudSpawner):
 
     vm_size = Unicode("Standard_DS11_v2", help="The size of the machines, as Azure names it.").tag(config=True)
 
-    idle_shutdown = Unicode(
-        "PT60M",
+    compute_instance_suffix = Unicode(
         help="""
-        After how long an idle instance stops by itself, ISO 8601, 15 minutes to 3 days; empty for never.
+        Letters and digits at the end of the readable part of each instance's name; at most 4 are used.
+
+        By default the environment's SPAWN_COMPUTE_INSTANCE_SUFFIX. Names never collide without it, too.
+        Example: `"dev"`.
+        """
+    ).tag(config=True)
+
+    idle_shutdown = Union(
+        [Unicode(), Integer()],
+        default_value="PT60M",
+        help="""
+        After how long an idle instance stops by itself, in minutes or ISO 8601, 15 minutes to 3 days; empty for never.
 
         An hour by default, since an instance bills until it is stopped.
         """,
@@ -66,6 +150,83 @@ class AMLSpawner(CloudSpawner):
         "stop" by default, so that the next start is quick and finds the person's files.
         """,
     ).tag(config=True)
+
+    schedules = List(
+        Dict(),
+        help="""
+        When instances start and stop by the clock: `action` ("start" or "stop"), `cron` (five fields), `time_zone`
+        (Windows' names; UTC by default).
+
+        Empty by default. Example: `[{"action": "stop", "cron": "0 20 * * *", "time_zone": "GMT Standard Time"}]`.
+        """,
+    ).tag(config=True)
+
+    subnet = Unicode(
+        help='The subnet that instances are put into, by its resource id. Example: `"/subscriptions/…/subnets/lab"`.'
+    ).tag(config=True)
+
+    ssh_public_key = Unicode(
+        help="""
+        The public key that opens an instance's SSH port to its owner; the port is closed without one.
+
+        Azure ML takes it at the creation only. Example: `"ssh-rsa AAAA…"`.
+        """
+    ).tag(config=True)
+
+    managed_identities = List(
+        Unicode(),
+        help="""
+        The managed identities of instances: "system", or resource ids of user-assigned ones.
+
+        Empty by default. An instance with an identity stops when idle only where that identity is Contributor on the
+        workspace.
+        """,
+    ).tag(config=True)
+
+    creation_script = Unicode(
+        help="""
+        The text of a shell script that runs as root when an instance is created.
+
+        Everybody with access to the instance can read it: no secret belongs here. Example: `"pip install pandas"`.
+        """
+    ).tag(config=True)
+
+    startup_script = Unicode(
+        help="The same for a script that runs at each start of an instance. Empty by default."
+    ).tag(config=True)
+
+    assigned_user = Union(
+        [Bool(), Callable()],
+        default_value=False,
+        help="""
+        Whether the hub creates each instance on behalf of its person, to whom alone it then answers.
+
+        True takes object id and tenant from the log-in's auth_state, which AzureAdOAuthenticator fills where
+        `enable_auth_state` is on; a function of the spawner and its auth_state gives
+        `{"object_id": …, "tenant_id": …}`. Off by default: only whoever owns the hub's credentials reaches the
+        instance.
+        """,
+    ).tag(config=True)
+
+    identity = Enum(
+        ("service", "user"),
+        default_value="service",
+        help="""
+        In whose name an instance is created: the hub's ("service"), or that of the person who logged in ("user").
+
+        "user" exchanges the token in auth_state, for which the app of the log-in (login_tenant_id, login_client_id,
+        login_client_secret) needs the delegated permission user_impersonation of Azure Service Management. Polls, stops
+        and gc keep to the hub's own credentials, so that they work after a restart. "service" by default.
+        """,
+    ).tag(config=True)
+
+    login_tenant_id = Unicode(
+        help="The tenant of the app that people log in to. By default the environment's AAD_TENANT_ID."
+    ).tag(config=True)
+    login_client_id = Unicode(help="That app's client id. By default the environment's AAD_CLIENT_ID.").tag(config=True)
+    login_client_secret = Unicode(help="That app's secret. By default the environment's AAD_CLIENT_SECRET.").tag(
+        config=True
+    )
 
     tags = Dict(help='Tags of the instances, beside cloudspawner\'s own. Example: `{"owner": "{username}"}`.').tag(
         config=True
@@ -90,12 +251,20 @@ class AMLSpawner(CloudSpawner):
         """,
     ).tag(config=True)
 
-    tenant_id = Unicode(help="The tenant, for client_secret. No default. Example: a GUID.").tag(config=True)
-    client_id = Unicode(help="The app's or the managed identity's client id. No default. Example: a GUID.").tag(
+    tenant_id = Unicode(help="The tenant, for client_secret. By default the environment's AAD_TENANT_ID.").tag(
         config=True
     )
+    client_id = Unicode(
+        help="""
+        The app's client id, by default the environment's AAD_CLIENT_ID; or the managed identity's. Example: a GUID.
+        """
+    ).tag(config=True)
     client_secret = Unicode(
-        help="The app's secret. No default. Read it from a file or a vault, not from the configuration's text."
+        help="""
+        The app's secret. By default the environment's AAD_CLIENT_SECRET.
+
+        Read it from a file or a vault, not from the configuration's text.
+        """
     ).tag(config=True)
 
     management_endpoint = Unicode(
@@ -135,17 +304,98 @@ class AMLSpawner(CloudSpawner):
             return {"kind": kind, "client_id": self.client_id or None}
         if kind != "client_secret":
             return {"kind": kind}
-        parts = {name: getattr(self, name) for name in ("tenant_id", "client_id", "client_secret")}
-        if missing := [f"AMLSpawner.{name}" for name, value in parts.items() if not value]:
+        return {"kind": kind, **self._app("")}
+
+    def _app(self, prefix: str) -> JsonObject:
+        """An app registration: the traits, else the environment's AAD_ variables."""
+        names = ("tenant_id", "client_id", "client_secret")
+        parts = {name: getattr(self, prefix + name) or os.environ.get(f"AAD_{name.upper()}", "") for name in names}
+        if missing := [f"AMLSpawner.{prefix}{name}" for name, value in parts.items() if not value]:
             raise ConfigurationError(f"set {', '.join(missing)}")
-        return {"kind": kind, **parts}
+        return parts
+
+    async def start_credentials(self) -> JsonObject | None:
+        """With `identity = "user"` the person's, and the hub's own beside them."""
+        if self.identity == "service":
+            return self.credentials()
+        auth_state = await self._auth_state()
+        tokens = {"refresh_token": auth_state.get("refresh_token"), "assertion": auth_state.get("access_token")}
+        tokens = {name: token for name, token in tokens.items() if token}
+        if not tokens:
+            raise ConfigurationError(
+                'identity = "user" needs a token in auth_state: set Authenticator.enable_auth_state'
+            )
+        service = self.credentials() or {"kind": "developer"}
+        return {"kind": "user_assertion", **self._app("login_"), **tokens, "service": service}
+
+    async def _auth_state(self) -> JsonObject:
+        return await self.user.get_auth_state() or {}
+
+    async def _assigned_user(self) -> JsonObject | None:
+        if not self.assigned_user:
+            return None
+        auth_state = await self._auth_state()
+        if callable(self.assigned_user):
+            found: JsonObject = await maybe_future(self.assigned_user(self, auth_state))
+            return found
+        # The claims of the id token, as AzureAdOAuthenticator keeps them.
+        claims = auth_state.get("user") or {}
+        if not (claims.get("oid") and claims.get("tid")):
+            raise ConfigurationError(
+                "assigned_user needs the claims oid and tid in auth_state: log in by AzureAdOAuthenticator, "
+                "with Authenticator.enable_auth_state"
+            )
+        return {"object_id": claims["oid"], "tenant_id": claims["tid"]}
+
+    # What people choose
+
+    @default("options_form")
+    def _form_of_choices(self) -> Any:
+        return self._choices_form if self._offers_choices() else ""
+
+    @default("options_from_form")
+    def _choices_of_form(self) -> Any:
+        return _from_form
+
+    def _offers_choices(self) -> bool:
+        return bool(self.choose_project or self.sizes)
+
+    async def _choices_form(self, _spawner: Any) -> str:
+        return (await self._choices()).form(self.user_options)
+
+    async def _choices(self) -> Choices:
+        config = self.cloud_config()
+        config.pop("workspace", None)
+        if location := self._setting("location", "LOCATION"):
+            config["location"] = location
+        params: JsonObject = {"backend": self.backend, "config": config, "credentials": self.credentials()}
+        key = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
+        told = await _OPTIONS.get(key, self._program(), params, self.options_max_age)
+        return Choices.of(told, self.sizes, self.project_filter if self.choose_project else None)
+
+    async def _chosen(self) -> JsonObject:
+        asked = {name: value for name, value in self.user_options.items() if name in ("project", "size")}
+        if not self._offers_choices():
+            if asked:
+                raise ChoiceRefused(f"{' and '.join(asked)} cannot be chosen on this hub")
+            return {}
+        choices = await self._choices()
+        region = self._setting("location", "LOCATION") or None
+        chosen = choices.check(asked, region)
+        # The location of a chosen project stands in its workspace; the program asks there.
+        chosen.pop("location", None)
+        return chosen
+
+    def _setting(self, trait: str, variable: str) -> str:
+        """A trait, else the predecessor's environment variable."""
+        return str(getattr(self, trait) or os.environ.get(variable, ""))
 
     def cloud_config(self) -> JsonObject:
         """Where instances are, and what a stop does to them."""
         texts = {
-            "subscription_id": self.subscription_id or os.environ.get("SUBSCRIPTION_ID", ""),
-            "resource_group": self.resource_group or os.environ.get("RESOURCE_GROUP", ""),
-            "workspace": self.workspace or os.environ.get("SPAWN_TO_WORK_SPACE", ""),
+            "subscription_id": self._setting("subscription_id", "SUBSCRIPTION_ID"),
+            "resource_group": self._setting("resource_group", "RESOURCE_GROUP"),
+            "workspace": self._setting("workspace", "SPAWN_TO_WORK_SPACE"),
             "management_endpoint": self.management_endpoint,
             "authority_host": self.authority_host,
             "redirect_listen": self.redirect_listen,
@@ -164,17 +414,26 @@ class AMLSpawner(CloudSpawner):
             ConfigurationError: something that a start needs is missing.
         """
         config = self.cloud_config()
+        config["vm_size"] = self.vm_size
+        if location := self._setting("location", "LOCATION"):
+            config["location"] = location
+        if chosen := await self._chosen():
+            config |= chosen
+            if "workspace" in chosen:
+                config.pop("location", None)
         needed = ("subscription_id", "resource_group", "workspace")
         if missing := [f"AMLSpawner.{name}" for name in needed if name not in config]:
             raise ConfigurationError(f"set {', '.join(missing)}")
-        config["vm_size"] = self.vm_size
-        if location := self.location or os.environ.get("LOCATION", ""):
-            config["location"] = location
-        if self.idle_shutdown:
-            config["idle_shutdown"] = self.idle_shutdown
         if self.tags:
             names = namespace(self.user.name, self.name)
             config["tags"] = {key: str(text) for key, text in expand(self.tags, names, "AMLSpawner.tags").items()}
-        if self.properties:
-            config["properties"] = dict(self.properties)
-        return config
+        given = {name: getattr(self, name) for name in _PASSED_ON}
+        given["name_suffix"] = self._setting("compute_instance_suffix", "SPAWN_COMPUTE_INSTANCE_SUFFIX")
+        given["identity"] = "" if self.identity == "service" else self.identity
+        given["assigned_user"] = await self._assigned_user()
+        return config | {name: value for name, value in given.items() if value}
+
+
+def _from_form(form_data: dict[str, list[str]]) -> JsonObject:
+    """The fields of our form, and whatever else the admin's own page sends, one value each."""
+    return {name: values[0] for name, values in form_data.items() if values}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 
+from tornado import web
+
 from .wire import ProgramError
 
 try:
@@ -33,6 +35,21 @@ class ConfigurationError(SpawnFailed):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "This hub's spawner is not configured correctly. Please tell its administrator.")
+
+
+class ChoiceRefused(web.HTTPError):
+    """What a person chose is not offered: a 400 over the REST API, a sentence above the form."""
+
+    jupyterhub_message: str
+    jupyterhub_html_message: str
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, "%s", message)
+        self.jupyterhub_message = message
+        self.jupyterhub_html_message = html.escape(message)
+
+    def __str__(self) -> str:
+        return self.jupyterhub_message
 
 
 def spawn_exception(error: ProgramError) -> Exception:

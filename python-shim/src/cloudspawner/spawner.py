@@ -133,6 +133,10 @@ class CloudSpawner(Spawner):
         """The admin's explicit credentials, or None for the cloud's own chain."""
         return None
 
+    async def start_credentials(self) -> JsonObject | None:
+        """The credentials of a start, where they differ from those of every other verb."""
+        return self.credentials()
+
     def server_scheme(self) -> str:
         """The scheme that the single-user server speaks."""
         return "https" if self.internal_ssl else "http"
@@ -233,7 +237,7 @@ class CloudSpawner(Spawner):
             "server": self._identity(),
             "attempt": uuid.uuid4().hex,
             "config": config,
-            "credentials": self.credentials(),
+            "credentials": await self.start_credentials(),
             "spec": self._spec(),
             "state": None,
         }
@@ -327,9 +331,25 @@ class CloudSpawner(Spawner):
             return await self._bury(answer, life)
         if error := answer.get("error"):
             self.log.debug("%s: %s", self._log_name, ProgramError.from_frame({"error": error}))
-        if self._record.learn(answer.get("url"), answer.get("state")):
+        news = self._record.learn(answer.get("url"), answer.get("state"))
+        if self._note_activity(answer.get("last_activity")) or news:
             self._try_save()
         return None
+
+    def _note_activity(self, told: object) -> bool:
+        """What the cloud knows of the server's last use, for the idle culler; returns whether it is news."""
+        try:
+            at = datetime.fromisoformat(told.replace("Z", "+00:00")) if isinstance(told, str) else None
+        except ValueError:
+            return False
+        if at is None or at.tzinfo is None:
+            return False
+        at = at.astimezone(timezone.utc).replace(tzinfo=None)  # the hub stores UTC without a zone
+        news = False
+        for row in (self.orm_spawner, self.orm_spawner.user):
+            if row.last_activity is None or row.last_activity < at:
+                row.last_activity, news = at, True
+        return news
 
     def _max_age_ms(self) -> int:
         if self._look_now:

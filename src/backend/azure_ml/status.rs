@@ -316,7 +316,8 @@ fn last_activity(instance: &Instance) -> Option<String> {
         .last_operation
         .as_ref()?;
     let by_a_person = last.trigger.as_deref() == Some("User");
-    by_a_person.then(|| last.time.clone()).flatten()
+    let at = last.time.as_deref().filter(|_| by_a_person)?;
+    crate::cloud::azure::time::in_seconds(at)
 }
 
 /// Why it went down: who did it, and what Azure says went wrong.

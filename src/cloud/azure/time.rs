@@ -1,12 +1,20 @@
 //! Azure's times: RFC 3339 with up to seven digits of a second.
 
-use azure_core::time::parse_rfc3339;
+use azure_core::time::{OffsetDateTime, parse_rfc3339, to_rfc3339};
 
 /// Milliseconds since 1970; none where it is no time.
 #[must_use]
 pub fn milliseconds(text: &str) -> Option<u64> {
     let at = parse_rfc3339(text).ok()?;
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// The same moment in RFC 3339, in whole seconds of UTC, which every reader understands; none where it is no time.
+#[must_use]
+pub fn in_seconds(text: &str) -> Option<String> {
+    let at = parse_rfc3339(text).ok()?;
+    let whole = OffsetDateTime::from_unix_timestamp(at.unix_timestamp()).ok()?;
+    Some(to_rfc3339(&whole))
 }
 
 #[cfg(test)]
@@ -20,5 +28,9 @@ mod tests {
             Some(1500)
         );
         assert_eq!(milliseconds("yesterday"), None);
+        assert_eq!(
+            in_seconds("1970-01-01T01:00:01.5000000+01:00").as_deref(),
+            Some("1970-01-01T00:00:01Z")
+        );
     }
 }
