@@ -23,6 +23,9 @@ Json = dict[str, Any]
 NO_SWAGGER = re.compile(r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?", re.IGNORECASE)
 """Microsoft.Resources' own two resources, whose swagger is not at hand."""
 
+OPERATION = re.compile(r"/locations/[^/]+/[A-Za-z]*Operation[A-Za-z]*/[^/]+$")
+"""A long operation's address is what a header said; no swagger names it."""
+
 
 def is_at_hand() -> bool:
     """Whether the official files are here."""
@@ -46,7 +49,7 @@ def check(requests: list[Json]) -> None:
 def request_faults(request: Json) -> list[str]:
     """What the swagger has against a method, path and query; empty where it is good."""
     path, method, query = request["path"], request["method"].lower(), request["query"]
-    if NO_SWAGGER.fullmatch(path):
+    if NO_SWAGGER.fullmatch(path) or OPERATION.search(path):
         return []
     found = [
         [_parameter(document, file, parameter) for parameter in operations[method].get("parameters", [])]
