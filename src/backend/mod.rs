@@ -16,7 +16,7 @@ pub use record::Record;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::net::Door;
-use crate::net::limiter::Limiter;
+use crate::net::limiter::{Limiter, Ticket};
 use crate::wire::reply::{Check, OptionsResult};
 use crate::wire::{Cleanup, Code, Phase, Secret, StartParams};
 use futures_util::future::BoxFuture;
@@ -167,6 +167,11 @@ pub trait Launch: Send + Sync {
 
     /// What the admin should know, though the start goes on.
     fn warnings(&self) -> &[String];
+
+    /// Its place among all starts that wait for the account's quota, where it has one.
+    fn ticket(&self) -> Option<Arc<Ticket>> {
+        None
+    }
 
     /// Makes one attempt to create the server. It survives being dropped: `settle` tells what became of it.
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created>;

@@ -31,13 +31,13 @@ pub enum CloudError {
         /// What the person has to do.
         sentence: &'static str,
     },
-    /// The account's quota leaves no room before the deadline; nothing was sent.
-    #[error("{operation}: the quota leaves no room for {} s", wait.as_secs())]
+    /// The account's quota left no room before the deadline; nothing was sent.
+    #[error("{operation}: the time was up while {ahead} calls were ahead in the account's quota")]
     Queue {
         /// What was to be called.
         operation: String,
-        /// How long the wait would have been.
-        wait: Duration,
+        /// How many calls were still before it.
+        ahead: usize,
     },
     /// No usable answer came.
     #[error("{operation}: {source}")]
@@ -91,7 +91,7 @@ impl CloudError {
             }
             | Self::Unreadable { .. } => Code::Unavailable,
             Self::Credentials { .. } | Self::SignIn { .. } => Code::Unauthenticated,
-            Self::Queue { .. } => Code::Throttled,
+            Self::Queue { .. } => Code::Deadline,
             Self::NoAnswer {
                 source: DoorError::Tape(_),
                 ..
@@ -138,7 +138,6 @@ impl CloudError {
     #[must_use]
     pub fn again(&self) -> Again {
         match self.code() {
-            Code::Throttled if matches!(self, Self::Queue { .. }) => Again::No,
             Code::Throttled | Code::Unavailable => Again::After(match self {
                 Self::Refused(refusal) => refusal.retry_after,
                 _ => None,
@@ -157,9 +156,9 @@ impl CloudError {
                 refusal.request_id.clone(),
                 refusal.retry_after,
             ),
-            Self::Queue { operation, wait } => (operation, None, None, Some(*wait)),
             Self::Credentials { operation, .. }
             | Self::SignIn { operation, .. }
+            | Self::Queue { operation, .. }
             | Self::NoAnswer { operation, .. }
             | Self::Unreadable { operation, .. } => (operation, None, None, None),
         };
@@ -175,6 +174,9 @@ impl CloudError {
             .at(place);
         match self {
             Self::SignIn { sentence, .. } => failure.with_user_message(sentence),
+            Self::Queue { .. } => failure.with_user_message(
+                "Many servers are being started at once. Try again in a few minutes.",
+            ),
             _ => failure,
         }
     }

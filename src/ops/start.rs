@@ -5,13 +5,22 @@ use super::link::Link;
 use super::{Ops, check_server};
 use crate::backend::{Backend, Created, Found, Launch, Record, Sighting, Then, names};
 use crate::error::Failure;
+use crate::net::limiter::Ticket;
 use crate::net::retry::Pace;
 use crate::wire::reply::StartResult;
 use crate::wire::{Cleanup, Code, Phase, StartParams};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// So many definite refusals to tell how a server is, one after the other, and the start gives up.
 const MOST_REFUSALS: u32 = 3;
+
+/// Who waits for less is not told of it.
+const FIRST_PLACE: Duration = Duration::from_secs(1);
+/// A thousand starts that wait tell 200 places a second: the hub has other things to do.
+const NEXT_PLACE: Duration = Duration::from_secs(5);
 
 /// How a server's way up ended.
 enum Ended {
@@ -234,21 +243,32 @@ impl Ops {
     ) -> Result<(), Failure> {
         let mut failures = 0;
         loop {
-            let (failure, then) = match launch.create(deadline).await {
+            let waiting = tell_place(link, launch.ticket());
+            let created = tokio::select! {
+                created = launch.create(deadline) => created,
+                never = waiting => match never {},
+            };
+            let (failure, then) = match created {
                 Created::Yes => return Ok(()),
                 Created::No { failure, then } => (failure, then),
                 Created::Unanswered(failure) => (failure, Then::Again),
             };
             tracing::warn!(key = launch.record().key, %failure, "creation did not succeed");
             match then {
+                // The time was up in the queue: what made it queue again says more.
+                Then::GiveUp if failure.code() == Code::Deadline => {
+                    return Err(match trouble.last.take() {
+                        Some(last) => last.because(failure.0.message),
+                        None => failure,
+                    });
+                }
                 Then::GiveUp => return Err(failure),
                 Then::AtOnceRenewed => {}
                 Then::Again | Then::AgainRenewed => {
                     link.tell("waiting", 0, again_message(&failure));
-                    let pace = if then == Then::Again {
-                        Pace::CALL
-                    } else {
-                        Pace::CAPACITY
+                    let pace = match failure.code() {
+                        Code::CapacityUnavailable => Pace::CAPACITY,
+                        _ => Pace::CALL,
                     };
                     trouble.last = Some(failure);
                     self.pause(pace, failures).await;
@@ -334,6 +354,23 @@ impl Ops {
 
     async fn pause(&self, pace: Pace, failures: u32) {
         tokio::time::sleep(pace.pause(failures, None, &self.context)).await;
+    }
+}
+
+/// Tells the person who waits how many starts are ahead, at a pace that a person can read; it has no end of its own.
+async fn tell_place(link: &Link, ticket: Option<Arc<Ticket>>) -> Infallible {
+    let mut told = None;
+    let mut pause = FIRST_PLACE;
+    loop {
+        tokio::time::sleep(pause).await;
+        let ahead = ticket.as_ref().and_then(|ticket| ticket.ahead());
+        if let Some(ahead) = ahead.filter(|_| ahead != told) {
+            told = Some(ahead);
+            let starts = if ahead == 1 { "start" } else { "starts" };
+            let message = format!("Waiting for the account's launch rate: {ahead} {starts} ahead");
+            link.tell("queued", 0, message);
+            pause = NEXT_PLACE;
+        }
     }
 }
 

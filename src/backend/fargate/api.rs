@@ -3,14 +3,16 @@
 //! Requests are JSON, so that any argument passes; answers are read leniently, so that a field that AWS adds or leaves out
 //! breaks nothing.
 
-use super::config::Address;
+use super::lookups::Lookups;
+use super::task::Task;
 use crate::cloud::CloudError;
 use crate::cloud::aws::{JsonService, ServiceName};
-use crate::net::limiter::Quota;
+use crate::net::limiter::{Quota, Ticket};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 /// How ECS is spelt in headers and signatures (botocore's model, metadata).
@@ -28,22 +30,26 @@ const READ: Quota = Quota {
     burst: 100.0,
     per_second: 20.0,
 };
-/// The same page: cluster resource modify actions; and "AWS Fargate service quotas": RunTask at 20 a second.
+/// The same page: cluster resource modify actions.
 const MODIFY: Quota = Quota {
     name: "ecs cluster modify",
     burst: 100.0,
     per_second: 40.0,
 };
+/// "AWS Fargate throttling quotas" in the ECS Developer Guide: launches of tasks, and RunTask itself, each 100 and 20.
 const LAUNCH: Quota = Quota {
     name: "fargate launch",
     burst: 100.0,
     per_second: 20.0,
 };
+/// What one RunTask uses up, the tightest first.
+const RUN_TASK: &[Quota] = &[LAUNCH, MODIFY];
 
 /// The ECS of one account.
 pub struct Ecs {
     service: JsonService,
     tags_refused: AtomicBool,
+    lookups: Mutex<HashMap<String, Arc<Lookups>>>,
 }
 
 /// RunTask's answer.
@@ -71,98 +77,13 @@ pub struct NotRun {
     pub detail: Option<String>,
 }
 
-/// A task, as far as it is read.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(
-    missing_docs,
-    clippy::struct_field_names,
-    reason = "the fields are ECS's own"
-)]
-pub struct Task {
-    pub task_arn: String,
-    pub last_status: Option<String>,
-    pub desired_status: Option<String>,
-    pub started_by: Option<String>,
-    /// Seconds since 1970, with a fraction.
-    pub created_at: Option<f64>,
-    pub stop_code: Option<String>,
-    pub stopped_reason: Option<String>,
-    pub containers: Vec<Container>,
-    pub attachments: Vec<Attachment>,
-    pub overrides: Overrides,
-    pub tags: Vec<Tag>,
-}
-
-/// A container of a task.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct Container {
-    pub name: Option<String>,
-    pub exit_code: Option<i32>,
-    pub reason: Option<String>,
-    pub network_interfaces: Vec<NetworkInterface>,
-}
-
-/// A container's network interface.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct NetworkInterface {
-    pub private_ipv4_address: Option<String>,
-    pub ipv6_address: Option<String>,
-}
-
-/// An attachment of a task; its network interface is one.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct Attachment {
-    pub r#type: Option<String>,
-    pub details: Vec<Detail>,
-}
-
-/// A name and a value.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct Detail {
-    pub name: Option<String>,
-    pub value: Option<String>,
-}
-
-/// A tag.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct Tag {
-    pub key: Option<String>,
-    pub value: Option<String>,
-}
-
-/// What RunTask was given to override.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct Overrides {
-    pub container_overrides: Vec<ContainerOverride>,
-}
-
-/// One container's override, as far as it is read.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the fields are ECS's own")]
-pub struct ContainerOverride {
-    pub environment: Vec<Detail>,
-}
-
 impl Ecs {
     /// ECS through this service.
     pub fn new(service: JsonService) -> Self {
         Self {
             service,
             tags_refused: AtomicBool::new(false),
+            lookups: Mutex::default(),
         }
     }
 
@@ -191,22 +112,33 @@ impl Ecs {
         self.tags_refused.store(true, Ordering::Relaxed);
     }
 
+    /// The lookups by key that are under way in a cluster.
+    pub fn lookups(&self, cluster: &str) -> Arc<Lookups> {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.entry(cluster.to_owned()).or_default().clone()
+    }
+
+    /// A place in the queues behind all who have one.
+    pub fn ticket(&self) -> Ticket {
+        self.service.limiter.ticket()
+    }
+
     /// Waits until the quota leaves room for one RunTask. Dropping the wait creates nothing.
-    pub async fn admit_run_task(&self, deadline: Instant) -> Result<(), CloudError> {
+    pub async fn admit_run_task(
+        &self,
+        ticket: &Ticket,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
         self.service
-            .admit("ecs:RunTask", &[LAUNCH, MODIFY], deadline)
+            .admit("ecs:RunTask", RUN_TASK, ticket, deadline)
             .await
     }
 
     /// RunTask, once and after `admit_run_task`: only the same clientToken with the same body makes a repetition safe.
-    pub async fn run_task(
-        &self,
-        request: &Value,
-        deadline: Instant,
-    ) -> Result<RunTaskAnswer, CloudError> {
+    pub async fn run_task(&self, request: &Value) -> Result<RunTaskAnswer, CloudError> {
         let answer = self
             .service
-            .call_once("RunTask", request, &[], deadline)
+            .call_admitted("RunTask", request, RUN_TASK)
             .await?;
         let mut tasks: RunTaskAnswer = read("ecs:RunTask", answer.body)?;
         tasks.request_id = answer.request_id;
@@ -246,6 +178,18 @@ impl Ecs {
         started_by: Option<&str>,
         deadline: Instant,
     ) -> Result<Vec<String>, CloudError> {
+        let all = self.list_pages(cluster, started_by, usize::MAX, deadline);
+        Ok(all.await?.unwrap_or_default())
+    }
+
+    /// The same; none where they fill more pages than `most_pages`.
+    pub async fn list_pages(
+        &self,
+        cluster: &str,
+        started_by: Option<&str>,
+        most_pages: usize,
+        deadline: Instant,
+    ) -> Result<Option<Vec<String>>, CloudError> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         struct Page {
@@ -254,7 +198,7 @@ impl Ecs {
         }
         let mut arns = Vec::new();
         let mut next_token: Option<String> = None;
-        loop {
+        for _ in 0..most_pages {
             // startedBy must be the only filter (API Reference, "startedBy"); desiredStatus RUNNING is the default.
             let mut request = json!({"cluster": cluster});
             if let Some(started_by) = started_by {
@@ -274,9 +218,10 @@ impl Ecs {
                 Some(token) if !token.is_empty() && next_token.as_ref() != Some(&token) => {
                     next_token = Some(token);
                 }
-                _ => return Ok(arns),
+                _ => return Ok(Some(arns)),
             }
         }
+        Ok(None)
     }
 
     /// The tasks themselves, in the largest batches, with their tags.
@@ -287,14 +232,21 @@ impl Ecs {
         deadline: Instant,
     ) -> Result<Vec<Task>, CloudError> {
         let arns = self.list_tasks(cluster, started_by, deadline).await?;
+        self.describe_all(cluster, &arns, deadline).await
+    }
+
+    /// Any number of tasks, with their tags.
+    pub async fn describe_all(
+        &self,
+        cluster: &str,
+        arns: &[String],
+        deadline: Instant,
+    ) -> Result<Vec<Task>, CloudError> {
         let mut tasks = Vec::with_capacity(arns.len());
         for batch in arns.chunks(MOST_TASKS_A_CALL) {
             let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-            tasks.extend(
-                self.describe_tasks(cluster, &batch, true, deadline)
-                    .await?
-                    .0,
-            );
+            let described = self.describe_tasks(cluster, &batch, true, deadline);
+            tasks.extend(described.await?.0);
         }
         Ok(tasks)
     }
@@ -318,64 +270,6 @@ impl Ecs {
             .call("StopTask", &request, &[MODIFY], deadline)
             .await?;
         Ok(read::<Stopped>("ecs:StopTask", answer.body)?.task)
-    }
-}
-
-impl Task {
-    /// The value of a tag.
-    pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tags
-            .iter()
-            .find(|tag| tag.key.as_deref() == Some(key))?
-            .value
-            .as_deref()
-    }
-
-    /// A variable of the first container override that has it.
-    pub fn environment(&self, name: &str) -> Option<&str> {
-        self.overrides
-            .container_overrides
-            .iter()
-            .flat_map(|c| &c.environment)
-            .find(|e| e.name.as_deref() == Some(name))?
-            .value
-            .as_deref()
-    }
-
-    /// When it was created, in milliseconds since 1970.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a float's cast saturates, and the value is a date"
-    )]
-    pub fn created_at_ms(&self) -> Option<u64> {
-        self.created_at.map(|seconds| (seconds * 1000.0) as u64)
-    }
-
-    /// The address of that kind, once the network interface has it; what is no address does not count.
-    pub fn address(&self, kind: Address) -> Option<IpAddr> {
-        let wanted = match kind {
-            Address::PrivateIpv4 => "privateIPv4Address",
-            Address::Ipv6 => "privateIPv6Address",
-        };
-        let of_attachments = self
-            .attachments
-            .iter()
-            .flat_map(|attachment| &attachment.details)
-            .filter(|detail| detail.name.as_deref() == Some(wanted))
-            .filter_map(|detail| detail.value.as_deref());
-        let of_containers = self
-            .containers
-            .iter()
-            .flat_map(|container| &container.network_interfaces)
-            .filter_map(|interface| match kind {
-                Address::PrivateIpv4 => interface.private_ipv4_address.as_deref(),
-                Address::Ipv6 => interface.ipv6_address.as_deref(),
-            });
-        of_attachments
-            .chain(of_containers)
-            .filter_map(|text| text.parse::<IpAddr>().ok())
-            .find(|address| address.is_ipv6() == (kind == Address::Ipv6))
     }
 }
 

@@ -10,6 +10,7 @@ use super::status;
 use crate::backend::{Created, Launch, Record, Settled, Site, Then, names};
 use crate::cloud::CloudError;
 use crate::error::Failure;
+use crate::net::limiter::Ticket;
 use crate::net::retry::Again;
 use crate::wire::{Code, StartParams};
 use futures_util::future::BoxFuture;
@@ -36,6 +37,8 @@ pub struct TaskLaunch {
     under_way: Option<JoinHandle<Answer>>,
     /// Whether a call under the present token may have had an effect that is not known.
     in_doubt: bool,
+    /// The start's place among all that the account has room for.
+    ticket: Arc<Ticket>,
 }
 
 impl TaskLaunch {
@@ -67,6 +70,7 @@ impl TaskLaunch {
         let name = record.text(CLUSTER).unwrap_or_default().to_owned();
         let cluster = Arc::new(Cluster::new(ecs.clone(), name, config));
         Ok(Self {
+            ticket: Arc::new(ecs.ticket()),
             ecs,
             cluster,
             run_task,
@@ -88,13 +92,11 @@ impl TaskLaunch {
     /// RunTask under the present token; a call that is under way already is waited for instead.
     async fn call(&mut self, deadline: Instant) -> Answer {
         if self.under_way.is_none() {
-            self.ecs.admit_run_task(deadline).await?;
+            self.ecs.admit_run_task(&self.ticket, deadline).await?;
             let token = format!("{}-{}", self.record.attempt, record::run(&self.record));
             let request = self.run_task.request(&self.record, &token, self.tagged());
             let ecs = self.ecs.clone();
-            self.under_way = Some(tokio::spawn(async move {
-                ecs.run_task(&request, deadline).await
-            }));
+            self.under_way = Some(tokio::spawn(async move { ecs.run_task(&request).await }));
         }
         let Some(under_way) = self.under_way.as_mut() else {
             return Err(lost("there is no call to wait for"));
@@ -120,6 +122,7 @@ impl TaskLaunch {
         }
         let then = match error.again() {
             Again::After(_) => Then::Again,
+            Again::No if error.code() == Code::CapacityUnavailable => Then::Again,
             // Nothing but the tags can be left out, and a policy without ecs:TagResource refuses them.
             // While an earlier call under this token is in doubt, a new token could make a second task.
             Again::No
@@ -218,6 +221,10 @@ impl Launch for TaskLaunch {
 
     fn warnings(&self) -> &[String] {
         &self.run_task.warnings
+    }
+
+    fn ticket(&self) -> Option<Arc<Ticket>> {
+        Some(self.ticket.clone())
     }
 
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created> {

@@ -1,15 +1,17 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
 mod config;
 mod lifecycle;
+mod lookups;
 mod record;
 mod site;
 mod status;
+mod task;
 
 use super::{Backend, Launch, Record, Settings, Site, Surroundings};
 use crate::cloud::aws::{Account, AccountSettings, Credentials, JsonService};

@@ -1,8 +1,8 @@
 //! Fargate's own fields in a server's record, and what a task alone tells of it.
 
 use super::NAME;
-use super::api::Task;
 use super::config::Address;
+use super::task::Task;
 use crate::backend::{Record, tags};
 use crate::error::Failure;
 use crate::wire::StartParams;

@@ -1,9 +1,10 @@
 //! One ECS cluster: its tasks are watched, found by their marks, and stopped.
 
-use super::api::{Ecs, MOST_TASKS_A_CALL, Task};
+use super::api::{Ecs, MOST_TASKS_A_CALL};
 use super::config::Config;
 use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task};
 use super::status;
+use super::task::Task;
 use crate::backend::{Found, Record, Sighting, Site, names, tags};
 use crate::cloud::CloudError;
 use crate::error::Failure;
@@ -149,9 +150,9 @@ impl Site for Cluster {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
         Box::pin(async move {
-            let tasks = self
-                .ecs
-                .list_and_describe(&self.name, Some(key), deadline)
+            let lookups = self.ecs.lookups(&self.name);
+            let tasks = lookups
+                .find(&self.ecs, &self.name, key, deadline)
                 .await
                 .map_err(CloudError::into_failure)?;
             Ok(tasks.iter().map(|task| self.found(task, key)).collect())
@@ -255,8 +256,9 @@ fn sighting(
 
 /// Whether ECS refused because of what was asked about, rather than of who asked or how often.
 fn blames_one(error: &CloudError) -> bool {
-    matches!(
-        error.cloud_code(),
-        Some("InvalidParameterException" | "ClientException")
-    )
+    error.code() == Code::InvalidConfig
+        && matches!(
+            error.cloud_code(),
+            Some("InvalidParameterException" | "ClientException")
+        )
 }

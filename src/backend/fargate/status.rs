@@ -1,7 +1,8 @@
 //! What a task's state means for a server.
 
-use super::api::{NotRun, Task};
+use super::api::NotRun;
 use super::record::{self, CONTAINER};
+use super::task::Task;
 use crate::backend::{Record, Report};
 use crate::error::Failure;
 use crate::wire::{Cleanup, Code, ErrorPlace, Phase};

@@ -43,12 +43,45 @@ const CODES: &[(&str, Code)] = &[
     ("UnsupportedFeatureException", Code::InvalidConfig),
 ];
 
+/// Codes that ECS also wraps another service's answer into, with that service's own code in the sentence:
+/// "Error retrieving subnet information for [subnet-…]: Rate exceeded (ErrorCode: Throttling)" (dagster-io/dagster issue
+/// 33439), "…Request limit exceeded. (ErrorCode: RequestLimitExceeded)" (dask/dask-cloudprovider issue 56).
+const WRAPPERS: &[&str] = &["InvalidParameterException", "ClientException"];
+const WRAPPED: &str = "(ErrorCode: ";
+
+/// How the sentence of a wrapper begins where it carries no code at all and is all that there is to go by.
+const SENTENCES: &[(&str, Code)] = &[
+    // RunTask, where the cluster has as many tasks in PROVISIONING as it may: aws/aws-sdk-ruby issue 3047; "Amazon ECS
+    // service quotas", "Tasks in the PROVISIONING state per cluster".
+    (
+        "Tasks provisioning capacity limit exceeded",
+        Code::CapacityUnavailable,
+    ),
+    // "Amazon ECS API failures messages" in the Developer Guide has it as a reason in `failures`.
+    ("Capacity is unavailable", Code::CapacityUnavailable),
+];
+
 /// Our code for an answer; by its HTTP status where AWS's own is not known.
 #[must_use]
-pub fn code(cloud_code: Option<&str>, http_status: u16) -> Code {
+pub fn code(cloud_code: Option<&str>, message: &str, http_status: u16) -> Code {
+    let known = |wanted: &str| {
+        let row = CODES.iter().find(|(name, _)| *name == wanted);
+        row.map(|(_, code)| *code)
+    };
     cloud_code
-        .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
-        .map_or_else(|| code_of_status(http_status), |(_, code)| *code)
+        .filter(|code| WRAPPERS.contains(code))
+        .and_then(|_| {
+            let sentence = SENTENCES
+                .iter()
+                .find(|(begin, _)| message.starts_with(begin));
+            sentence.map(|(_, code)| *code).or_else(|| {
+                let (code, _) = message.split_once(WRAPPED)?.1.split_once(')')?;
+                // Only what passes by itself: a wrapped AccessDenied is of the task's role, not of ours.
+                known(code).filter(|code| matches!(code, Code::Throttled | Code::Unavailable))
+            })
+        })
+        .or_else(|| known(cloud_code?))
+        .unwrap_or_else(|| code_of_status(http_status))
 }
 
 #[cfg(test)]
@@ -62,7 +95,7 @@ mod tests {
         CloudError::Refused(Box::new(Refusal {
             operation: "ecs:RunTask".to_owned(),
             http_status,
-            code: code(cloud_code, http_status),
+            code: code(cloud_code, "", http_status),
             cloud_code: cloud_code.map(str::to_owned),
             message: String::new(),
             request_id: None,
@@ -82,6 +115,39 @@ mod tests {
     fn a_server_error_may_have_had_an_effect() {
         assert!(!refused(500, Some("ServerException")).had_no_effect());
         assert!(!refused(503, None).had_no_effect());
+    }
+
+    #[test]
+    fn a_refusal_that_wraps_another_services_throttling_is_throttling() {
+        for (wrapper, message, meant) in [
+            (
+                "InvalidParameterException",
+                "Error retrieving subnet information for [subnet-1]: Rate exceeded (ErrorCode: Throttling)",
+                Code::Throttled,
+            ),
+            (
+                "ClientException",
+                "Error retrieving security group information for [sg-1]: Request limit exceeded. (ErrorCode: RequestLimitExceeded)",
+                Code::Throttled,
+            ),
+            (
+                "ClientException",
+                "Tasks provisioning capacity limit exceeded.",
+                Code::CapacityUnavailable,
+            ),
+            (
+                "InvalidParameterException",
+                "Error retrieving subnet information for [subnet-1]: no such subnet (ErrorCode: InvalidSubnetID.NotFound)",
+                Code::InvalidConfig,
+            ),
+            (
+                "AccessDeniedException",
+                "said (ErrorCode: Throttling)",
+                Code::PermissionDenied,
+            ),
+        ] {
+            assert_eq!(code(Some(wrapper), message, 400), meant, "{message}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::account::Account;
 use super::error;
 use crate::cloud::error::{CloudError, Refusal, retry_after};
 use crate::context::Context;
-use crate::net::limiter::{Limiter, Quota};
+use crate::net::limiter::{Limiter, Quota, Ticket, TooLate};
 use crate::net::retry::{self, Pace};
 use crate::net::{Door, Request, Response};
 use crate::wire::Code;
@@ -57,24 +57,37 @@ impl JsonService {
         action: &str,
         body: &Value,
         quotas: &[Quota],
+        ticket: &Ticket,
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
         let operation = format!("{}:{action}", self.name.signing);
-        let first = self
-            .exchange(action, &operation, body, quotas, deadline)
-            .await;
+        self.admit(&operation, quotas, ticket, deadline).await?;
+        self.call_admitted(action, body, quotas).await
+    }
+
+    /// Makes one call that `admit` has let pass, like `call_once`.
+    ///
+    /// # Errors
+    /// As `call_once`.
+    pub async fn call_admitted(
+        &self,
+        action: &str,
+        body: &Value,
+        quotas: &[Quota],
+    ) -> Result<Answer, CloudError> {
+        let operation = format!("{}:{action}", self.name.signing);
+        let first = self.exchange(action, &operation, body, quotas).await;
         match first {
             // Credentials may have been rotated or have ended early; refused calls had no effect.
             Err(error @ CloudError::Refused(_)) if error.code() == Code::Unauthenticated => {
                 self.account.forget_credentials().await;
-                self.exchange(action, &operation, body, quotas, deadline)
-                    .await
+                self.exchange(action, &operation, body, quotas).await
             }
             other => other,
         }
     }
 
-    /// Makes a call that may be repeated, with pauses, until `deadline`.
+    /// Makes a call that may be repeated, with pauses, until `deadline`; it keeps its place in the queue.
     ///
     /// # Errors
     /// The last attempt's error.
@@ -85,11 +98,12 @@ impl JsonService {
         quotas: &[Quota],
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
+        let ticket = self.limiter.ticket();
         retry::until(
             &self.context,
             Pace::CALL,
             deadline,
-            || self.call_once(action, body, quotas, deadline),
+            || self.call_once(action, body, quotas, &ticket, deadline),
             CloudError::again,
         )
         .await
@@ -103,12 +117,16 @@ impl JsonService {
         &self,
         operation: &str,
         quotas: &[Quota],
+        ticket: &Ticket,
         deadline: Instant,
     ) -> Result<(), CloudError> {
-        let taken = self.limiter.take(&self.scope, quotas, deadline).await;
-        taken.map_err(|wait| CloudError::Queue {
+        let taken = self
+            .limiter
+            .take(ticket, &self.scope, quotas, deadline)
+            .await;
+        taken.map_err(|TooLate { ahead }| CloudError::Queue {
             operation: operation.to_owned(),
-            wait,
+            ahead,
         })
     }
 
@@ -118,21 +136,27 @@ impl JsonService {
         operation: &str,
         body: &Value,
         quotas: &[Quota],
-        deadline: Instant,
     ) -> Result<Answer, CloudError> {
-        self.admit(operation, quotas, deadline).await?;
         let mut request = self.request(action, body);
         self.account
             .sign(&mut request, self.name.signing, operation, &self.context)
             .await?;
         let secrets = secret_headers(&request);
+        let sent = Instant::now();
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| CloudError::NoAnswer {
             operation: operation.to_owned(),
             source,
         })?;
-        read(&answer, operation, &self.context).map_err(|error| error.without(&secrets))
+        let answer = read(&answer, operation, &self.context);
+        if let Err(CloudError::Refused(refusal)) = &answer
+            && refusal.code == Code::Throttled
+        {
+            self.limiter
+                .throttled(&self.scope, quotas, sent, refusal.retry_after);
+        }
+        answer.map_err(|error| error.without(&secrets))
     }
 
     fn request(&self, action: &str, body: &Value) -> Request {
@@ -196,13 +220,13 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
             code.split(':').next().unwrap_or_default().to_owned()
         });
     let http_status = answer.status().as_u16();
+    let message = text(&["message", "Message"]).unwrap_or_else(|| format!("HTTP {http_status}"));
     Err(CloudError::Refused(Box::new(Refusal {
         operation: operation.to_owned(),
         http_status,
-        code: error::code(cloud_code.as_deref(), http_status),
+        code: error::code(cloud_code.as_deref(), &message, http_status),
         cloud_code,
-        message: text(&["message", "Message"])
-            .unwrap_or_else(|| format!("HTTP {}", answer.status().as_u16())),
+        message,
         request_id,
         retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
         body: body.unwrap_or(Value::Null),

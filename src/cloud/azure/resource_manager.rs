@@ -4,7 +4,7 @@ use super::auth::{Clouds, Tokens};
 use super::error;
 use crate::cloud::error::{CloudError, Refusal, retry_after};
 use crate::context::Context;
-use crate::net::limiter::{Limiter, Quota};
+use crate::net::limiter::{Limiter, Quota, TooLate};
 use crate::net::retry::{self, Pace};
 use crate::net::{Door, Response};
 use crate::wire::Code;
@@ -213,11 +213,14 @@ impl ResourceManager {
         operation: &str,
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
-        let quota = if method == Method::GET { READ } else { WRITE };
-        let taken = self.limiter.take(&self.scope, &[quota], deadline).await;
-        taken.map_err(|wait| CloudError::Queue {
+        let quotas = [if method == Method::GET { READ } else { WRITE }];
+        let taken = self
+            .limiter
+            .take(&self.limiter.ticket(), &self.scope, &quotas, deadline)
+            .await;
+        taken.map_err(|TooLate { ahead }| CloudError::Queue {
             operation: operation.to_owned(),
-            wait,
+            ahead,
         })?;
         let bearer = self.tokens.bearer(operation).await?;
         let text = body.map(ToString::to_string).unwrap_or_default();
@@ -235,13 +238,21 @@ impl ResourceManager {
                 operation: operation.to_owned(),
                 why: e.to_string(),
             })?;
+        let sent = Instant::now();
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| CloudError::NoAnswer {
             operation: operation.to_owned(),
             source,
         })?;
-        read(&answer, operation, &self.context)
+        let answer = read(&answer, operation, &self.context);
+        if let Err(CloudError::Refused(refusal)) = &answer
+            && refusal.code == Code::Throttled
+        {
+            self.limiter
+                .throttled(&self.scope, &quotas, sent, refusal.retry_after);
+        }
+        answer
     }
 }
 

@@ -197,6 +197,13 @@ async fn before(
                 emulator.account
             ))
         }
+        Kind::Refused => {
+            let message = fault.message.clone().unwrap_or_default();
+            match fault.code.as_deref() {
+                Some("InvalidParameterException") => ApiError::invalid(message),
+                _ => ApiError::client(message),
+            }
+        }
         Kind::CutBefore => {
             record(emulator, incoming, 0, None);
             return Some(cut());

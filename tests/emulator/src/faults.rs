@@ -21,6 +21,9 @@ pub enum Kind {
     #[serde(rename = "error_503")]
     Error503,
     AccessDenied,
+    /// `InvalidParameterException` where `code` says so, else `ClientException`, with `message`: ECS wraps what other
+    /// services tell it into these.
+    Refused,
     /// The connection ends without an answer and without an effect.
     CutBefore,
     /// The effect happens, then the connection ends without an answer.
@@ -83,7 +86,7 @@ pub struct Fault<K = Kind> {
     pub stopped_reason: Option<String>,
     pub container_reason: Option<String>,
     pub exit_code: Option<i32>,
-    /// For Azure's `create_failed` and its like: the error that the service tells.
+    /// For `refused`, and for Azure's `create_failed` and its like: the error that the service tells.
     pub code: Option<String>,
     pub message: Option<String>,
 }

@@ -1,0 +1,149 @@
+//! A task as ECS describes it, as far as it is read; leniently, so that a field that AWS adds or leaves out breaks nothing.
+
+use super::config::Address;
+use serde::Deserialize;
+use std::net::IpAddr;
+
+/// A task, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(
+    missing_docs,
+    clippy::struct_field_names,
+    reason = "the fields are ECS's own"
+)]
+pub struct Task {
+    pub task_arn: String,
+    pub last_status: Option<String>,
+    pub desired_status: Option<String>,
+    pub started_by: Option<String>,
+    /// Seconds since 1970, with a fraction.
+    pub created_at: Option<f64>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub containers: Vec<Container>,
+    pub attachments: Vec<Attachment>,
+    pub overrides: Overrides,
+    pub tags: Vec<Tag>,
+}
+
+/// A container of a task.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct Container {
+    pub name: Option<String>,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub network_interfaces: Vec<NetworkInterface>,
+}
+
+/// A container's network interface.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct NetworkInterface {
+    pub private_ipv4_address: Option<String>,
+    pub ipv6_address: Option<String>,
+}
+
+/// An attachment of a task; its network interface is one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct Attachment {
+    pub r#type: Option<String>,
+    pub details: Vec<Detail>,
+}
+
+/// A name and a value.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct Detail {
+    pub name: Option<String>,
+    pub value: Option<String>,
+}
+
+/// A tag.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct Tag {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+/// What RunTask was given to override.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct Overrides {
+    pub container_overrides: Vec<ContainerOverride>,
+}
+
+/// One container's override, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are ECS's own")]
+pub struct ContainerOverride {
+    pub environment: Vec<Detail>,
+}
+
+impl Task {
+    /// The value of a tag.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        self.tags
+            .iter()
+            .find(|tag| tag.key.as_deref() == Some(key))?
+            .value
+            .as_deref()
+    }
+
+    /// A variable of the first container override that has it.
+    pub fn environment(&self, name: &str) -> Option<&str> {
+        self.overrides
+            .container_overrides
+            .iter()
+            .flat_map(|c| &c.environment)
+            .find(|e| e.name.as_deref() == Some(name))?
+            .value
+            .as_deref()
+    }
+
+    /// When it was created, in milliseconds since 1970.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float's cast saturates, and the value is a date"
+    )]
+    pub fn created_at_ms(&self) -> Option<u64> {
+        self.created_at.map(|seconds| (seconds * 1000.0) as u64)
+    }
+
+    /// The address of that kind, once the network interface has it; what is no address does not count.
+    pub fn address(&self, kind: Address) -> Option<IpAddr> {
+        let wanted = match kind {
+            Address::PrivateIpv4 => "privateIPv4Address",
+            Address::Ipv6 => "privateIPv6Address",
+        };
+        let of_attachments = self
+            .attachments
+            .iter()
+            .flat_map(|attachment| &attachment.details)
+            .filter(|detail| detail.name.as_deref() == Some(wanted))
+            .filter_map(|detail| detail.value.as_deref());
+        let of_containers = self
+            .containers
+            .iter()
+            .flat_map(|container| &container.network_interfaces)
+            .filter_map(|interface| match kind {
+                Address::PrivateIpv4 => interface.private_ipv4_address.as_deref(),
+                Address::Ipv6 => interface.ipv6_address.as_deref(),
+            });
+        of_attachments
+            .chain(of_containers)
+            .filter_map(|text| text.parse::<IpAddr>().ok())
+            .find(|address| address.is_ipv6() == (kind == Address::Ipv6))
+    }
+}
