@@ -33,6 +33,8 @@ struct Group {
 struct Member {
     record: Arc<Record>,
     last: Option<Look>,
+    /// When the cloud last told how it is.
+    known_at: Option<Instant>,
     asked: Instant,
     stays: Duration,
     followers: u32,
@@ -136,6 +138,7 @@ impl Group {
         let member = members.entry(reference).or_insert_with(|| Member {
             record: Arc::new(record.clone()),
             last: None,
+            known_at: None,
             asked: now,
             stays: LEAVES_AFTER,
             followers: 0,
@@ -174,6 +177,9 @@ impl Group {
                 let reference = record.reference.as_deref().unwrap_or_default();
                 if let Some(member) = members.get_mut(reference) {
                     let seen_before = member.last.as_ref().is_some_and(|l| l.ever_seen);
+                    if !matches!(sighting, Sighting::Unclear(_)) {
+                        member.known_at = Some(at);
+                    }
                     member.last = Some(Look {
                         at,
                         ever_seen: seen_before || matches!(sighting, Sighting::Seen(_)),
@@ -198,7 +204,10 @@ impl Group {
         let now = Instant::now();
         let mut members = self.lock();
         members.retain(|_, m| m.followers > 0 || now < m.asked + m.stays);
-        members.values().map(|m| m.record.clone()).collect()
+        let mut all: Vec<_> = members.values().collect();
+        // Where a quota does not last for all, those of whom nothing is known for the longest time come first.
+        all.sort_by_key(|m| m.known_at);
+        all.into_iter().map(|m| m.record.clone()).collect()
     }
 
     fn followed(&self) -> Vec<Arc<Record>> {

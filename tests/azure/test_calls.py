@@ -33,11 +33,11 @@ def adopted(azure: Azure, count: int) -> list[Json]:
     return targets
 
 
-def refresh(azure: Azure, serve: program.Serve, targets: list[Json]) -> tuple[Json, list[str]]:
+def refresh(azure: Azure, serve: program.Serve, targets: list[Json], timeout_ms: int = 20_000) -> tuple[Json, list[str]]:
     """The calls of one look at all of them, and what was told."""
     azure.azure_admin("calls/reset", {})
     config = azure.config(redirect_listen="127.0.0.1:0")
-    servers = serve.ask(azure.ask("poll", config=config, targets=targets, max_age_ms=0))["servers"]
+    servers = serve.ask(azure.ask("poll", timeout_ms, config=config, targets=targets, max_age_ms=0))["servers"]
     counts: Json = azure.azure_admin("calls")
     return counts, [server["phase"] for server in servers]
 
@@ -66,6 +66,21 @@ def test_where_the_list_tells_no_state_each_instance_is_read_once_within_the_quo
     assert set(phases) == {"running"}
     assert calls["counts"] == {"token": 1, "computes.list": count // 25, "computes.get": count}
     assert calls["throttled"] == 0
+
+
+def test_those_for_whom_the_quota_did_not_last_come_first_the_next_time() -> None:
+    count = 300  # more than the 250 reads that the quota gives at once
+    with Azure("--azure-list-without-state", "--azure-quotas", "documented", "--azure-page-size", "100") as azure:
+        targets = adopted(azure, count)
+        with program.Serve(azure.env()) as serve:
+            known: set[int] = set()
+            looks = 0
+            while len(known) < count and looks < 12:
+                looks += 1
+                _, phases = refresh(azure, serve, targets, timeout_ms=1000)
+                known |= {number for number, phase in enumerate(phases) if phase != "unknown"}
+    assert len(known) == count
+    assert looks > 1, "the quota lasted for all"
 
 
 def test_a_credential_is_asked_for_one_token_whatever_is_done_with_it() -> None:
