@@ -45,6 +45,8 @@ enum Command {
     Gc,
     /// Tell whether the settings can work
     Check,
+    /// Find, or make, a person's own storage
+    Share,
     /// Tell what a person may choose from: projects and sizes
     Options,
     /// Answer many requests at once until stdin ends; this is what the Python shim uses
@@ -59,6 +61,7 @@ impl Command {
             Self::Stop => "stop",
             Self::Gc => "gc",
             Self::Check => "check",
+            Self::Share => "share",
             Self::Options => "options",
             Self::Serve => "serve",
         }

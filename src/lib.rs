@@ -1,13 +1,16 @@
 //! cloudspawner starts JupyterHub's single-user servers on AWS Fargate and on Azure Machine Learning compute instances.
 //!
 //! The rooms, each of which uses only those to its right:
-//! `cli` > `serve` > `ops` > `backend` > `cloud` > `net`. `wire`, `error`, `context` and `redact` are leaves that all may use.
+//! `cli` > `serve` > `ops` > `backend` > `mount` > `cloud` > `net`. `wire`, `error`, `context`, `hash` and `redact` are leaves
+//! that all may use.
 
 pub mod backend;
 pub mod cli;
 pub mod cloud;
 pub mod context;
 pub mod error;
+pub mod hash;
+pub mod mount;
 pub mod net;
 pub mod ops;
 pub mod redact;

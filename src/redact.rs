@@ -42,6 +42,7 @@ impl Redactor {
             Request::Stop(p) => (&p.config, &p.credentials),
             Request::Gc(p) => (&p.config, &p.credentials),
             Request::Check(p) => (&p.config, &p.credentials),
+            Request::Share(p) => (&p.config, &p.credentials),
             Request::Options(p) => (&p.config, &p.credentials),
             Request::Cancel(_) => return self.hold_all(secrets),
         };

@@ -4,11 +4,12 @@
 
 use cloudspawner::backend::Record;
 use cloudspawner::wire::reply::{
-    CancelResult, CheckResult, GcResult, OptionsResult, PollResult, StartResult, StopResult,
+    CancelResult, CheckResult, GcResult, OptionsResult, PollResult, ShareResult, StartResult,
+    StopResult,
 };
 use cloudspawner::wire::{
-    CancelParams, CheckParams, Envelope, Frame, GcParams, OptionsParams, PollParams, StartParams,
-    StopParams,
+    CancelParams, CheckParams, Envelope, Frame, GcParams, OptionsParams, PollParams, ShareAction,
+    ShareParams, StartParams, StopParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +53,7 @@ fn every_reply_is_read_and_written_as_it_stands() {
     round_trip::<StopResult>(&result("result_stop"));
     round_trip::<GcResult>(&result("result_gc"));
     round_trip::<CheckResult>(&result("result_check"));
+    round_trip::<ShareResult>(&result("result_share"));
     round_trip::<OptionsResult>(&result("result_options"));
     round_trip::<CancelResult>(&result("result_cancel"));
 }
@@ -85,6 +87,11 @@ fn every_request_is_read_with_all_that_it_says() {
     assert!(gc.keep[0].server.is_some() && gc.keep[1].reference.is_some());
     let (_, check) = request::<CheckParams>("request_check");
     assert!(check.offline);
+    let (_, share) = request::<ShareParams>("request_share");
+    assert_eq!(
+        (share.storage_id.as_str(), share.action),
+        ("jupyterhub", ShareAction::Ensure)
+    );
     let (_, options) = request::<OptionsParams>("request_options");
     assert_eq!(options.config["resource_group"], "research");
     let (_, cancel) = request::<CancelParams>("request_cancel");

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top down; a room may use those below it. Leaves are used by all and use only those below them.
-const ROOMS: [&str; 10] = [
-    "main", "cli", "serve", "ops", "backend", "cloud", "net", "redact", "error", "wire",
+const ROOMS: [&str; 12] = [
+    "main", "cli", "serve", "ops", "backend", "mount", "cloud", "net", "redact", "error", "wire",
+    "hash",
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

@@ -15,10 +15,11 @@ pub use record::Record;
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::mount::Owner;
 use crate::net::Door;
 use crate::net::limiter::{Limiter, Ticket};
-use crate::wire::reply::{Check, OptionsResult};
-use crate::wire::{Cleanup, Code, Phase, Secret, StartParams};
+use crate::wire::reply::{Check, OptionsResult, Share};
+use crate::wire::{Cleanup, Code, Phase, Secret, ShareParams, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -79,6 +80,21 @@ pub trait Backend: Send + Sync {
 
     /// Looks whether the settings can work; `offline` asks no cloud.
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>>;
+
+    /// Does with a person's own storage what `params.action` says.
+    ///
+    /// # Errors
+    /// `invalid_config` where `config.storage` does not say where it is; `conflict` where it is another hub's.
+    fn share<'a>(
+        &'a self,
+        _settings: Settings<'a>,
+        _owner: Owner,
+        _params: &'a ShareParams,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Share, Failure>> {
+        let message = format!("backend {:?} has no storage", self.name());
+        Box::pin(async move { Err(Failure::new(Code::BadRequest, message)) })
+    }
 
     /// What a person may choose from, where there is such a choice.
     ///

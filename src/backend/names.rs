@@ -1,9 +1,9 @@
 //! Names that never collide (protocol, Names).
 
-use data_encoding::BASE32;
-use sha2::{Digest, Sha256};
-
+use crate::hash::hash;
 use crate::wire::Server;
+
+pub use crate::hash::fingerprint;
 
 /// How much of the hub's name stays readable in a key.
 const READABLE_HUB: usize = 10;
@@ -32,22 +32,6 @@ pub fn hub_mark(hub: &str) -> String {
         readable.to_ascii_lowercase()
     };
     format!("cs-{readable}-{}", &hash(&[hub])[..10])
-}
-
-/// Lower-case base32 of SHA-256 over the parts, each after its length in eight bytes; 52 letters and padding.
-fn hash(parts: &[&str]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    BASE32.encode(&hasher.finalize()).to_ascii_lowercase()
-}
-
-/// A short name for something whose own text must not be shown or is long.
-#[must_use]
-pub fn fingerprint(parts: &[&str]) -> String {
-    hash(parts)[..26].to_owned()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod gc;
 mod link;
 mod options;
 mod poll;
+mod share;
 mod start;
 mod stop;
 mod watch;

@@ -60,6 +60,9 @@ impl Service {
                     .await?,
                 )
             }
+            Request::Share(params) => {
+                json(unless_cancelled(link, self.ops.share(&params, deadline)).await?)
+            }
             Request::Options(params) => {
                 json(unless_cancelled(link, self.ops.options(&params, deadline)).await?)
             }
@@ -77,7 +80,9 @@ impl Service {
             Request::Poll(_) => Duration::from_secs(20),
             Request::Stop(params) => self.ops.stop_timeout(&params.backend),
             Request::Gc(_) => Duration::from_mins(5),
-            Request::Check(_) | Request::Options(_) | Request::Cancel(_) => Duration::from_secs(30),
+            Request::Check(_) | Request::Share(_) | Request::Options(_) | Request::Cancel(_) => {
+                Duration::from_secs(30)
+            }
         };
         timeout_ms
             .map_or(default, Duration::from_millis)

@@ -120,13 +120,14 @@ fn params(verb: &str, params: Value) -> Result<Request, Failure> {
         "stop" => Request::Stop(typed(params, AT)?),
         "gc" => Request::Gc(typed(params, AT)?),
         "check" => Request::Check(typed(params, AT)?),
+        "share" => Request::Share(typed(params, AT)?),
         "options" => Request::Options(typed(params, AT)?),
         "cancel" => Request::Cancel(typed(params, AT)?),
         unknown => {
             return Err(Failure::new(
                 Code::UnknownVerb,
                 format!(
-                    "verb: {unknown:?} is not known; use start, poll, stop, gc, check, options or cancel"
+                    "verb: {unknown:?} is not known; use start, poll, stop, gc, check, share, options or cancel"
                 ),
             ));
         }

@@ -207,6 +207,24 @@ impl Check {
     }
 }
 
+/// The result of `share`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareResult {
+    /// The storage.
+    pub share: Share,
+}
+
+/// A person's own storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The cloud's name for it: a file share's name, an access point's id.
+    pub name: String,
+    /// `azure_files` or `efs`.
+    pub kind: String,
+    /// Whether this request made it.
+    pub created: bool,
+}
+
 /// The result of `options`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptionsResult {

@@ -40,6 +40,8 @@ pub enum Request {
     Gc(GcParams),
     /// Look whether everything is as it should be.
     Check(CheckParams),
+    /// Find, or make, a person's own storage.
+    Share(ShareParams),
     /// Tell what a person may choose from.
     Options(OptionsParams),
     /// Cancel another request (serve only).
@@ -204,6 +206,47 @@ pub struct CheckParams {
     pub offline: bool,
 }
 
+/// Params of `share`.
+#[derive(Debug, Deserialize)]
+pub struct ShareParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings, with `storage`.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// The hub that it is recorded for; left out by hand, where no hub is to be compared.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub hub: String,
+    /// The set of homes.
+    #[serde(
+        default = "default_storage_id",
+        deserialize_with = "null_is_default_storage_id"
+    )]
+    pub storage_id: String,
+    /// The person.
+    pub user: String,
+    /// What to do.
+    pub action: ShareAction,
+    /// The person's new name, for `rename`.
+    pub to: Option<String>,
+}
+
+/// What `share` does.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareAction {
+    /// Makes it where it is not there.
+    Ensure,
+    /// Tells of it; `not_found` where it is not there.
+    Show,
+    /// The person has another name from now on, `to`.
+    Rename,
+    /// Removes it, with all that is in it.
+    Delete,
+}
+
 /// Params of `options`.
 #[derive(Debug, Deserialize)]
 pub struct OptionsParams {
@@ -227,6 +270,17 @@ fn null_is_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Protocol, Names: `storage_id` is "jupyterhub" by default.
+fn default_storage_id() -> String {
+    "jupyterhub".to_owned()
+}
+
+fn null_is_default_storage_id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_else(default_storage_id))
 }
 
 fn root_path() -> String {
