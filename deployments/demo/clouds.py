@@ -61,9 +61,10 @@ class Azure:
     seen = "/_emulator/azure/instances"
 
     def options(self, delays: str) -> list[str]:
-        """The emulator's options: the hub may do what the deployment's role allows, and nothing else."""
-        role = Path(__file__).resolve().parents[1] / "aml_role.json"
-        return ["--azure", "--azure-delays", delays, "--azure-role", str(role)]
+        """The emulator's options: the hub may do what the deployment's roles allow, and nothing else."""
+        folder = Path(__file__).resolve().parents[1]
+        roles = [word for name in ("aml_role", "aml_choices_role") for word in ("--azure-role", str(folder / f"{name}.json"))]
+        return ["--azure", "--azure-delays", delays, *roles]
 
     def url(self, world: World) -> str:
         """Where the cloud is."""

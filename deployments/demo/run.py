@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import FrameType
 
 from clouds import CLOUDS, Addresses, World, free_address
 
@@ -24,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 # A hub is ready within ten seconds; this is for a machine under heavy load.
 READY_SECONDS = 90
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
@@ -35,8 +37,8 @@ def main() -> int:
     options.add_argument("--delays", help="how long a task or an instance takes, in ms a state")
     options.add_argument("--json", action="store_true", help="print one JSON line instead of a greeting")
     given = options.parse_args()
-    # SIGTERM ends it as Ctrl-C does, so that nothing is left running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
     data = Path(tempfile.mkdtemp(prefix="cloudspawner-demo-"))
     emulator = hub = None
     try:
@@ -55,6 +57,13 @@ def main() -> int:
         for process in (hub, emulator):
             end(process)
         shutil.rmtree(data, ignore_errors=True)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End by either signal, once: a second one must not end the clean-up."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def start_emulator(binary: Path, options: list[str], data: Path) -> tuple[subprocess.Popen[str], World]:

@@ -3,7 +3,8 @@
     python -m jupyterhub -f jupyterhub_config.py
 
 What differs from site to site is an environment variable: env.template names them all, README.md tells where each comes from.
-AMLSpawner itself reads SUBSCRIPTION_ID, RESOURCE_GROUP, LOCATION and SPAWN_TO_WORK_SPACE.
+AMLSpawner itself reads SUBSCRIPTION_ID, RESOURCE_GROUP, LOCATION, SPAWN_TO_WORK_SPACE, SPAWN_COMPUTE_INSTANCE_SUFFIX, AAD_TENANT_ID,
+AAD_CLIENT_ID and AAD_CLIENT_SECRET.
 """
 
 import os
@@ -23,9 +24,6 @@ c.AMLSpawner.hub_id = os.environ.get("HUB_ID", "")
 # Without an app's secret the hub is whoever ran `az login` on this machine.
 if os.environ.get("AAD_CLIENT_SECRET"):
     c.AMLSpawner.credential_kind = "client_secret"
-    c.AMLSpawner.tenant_id = os.environ["AAD_TENANT_ID"]
-    c.AMLSpawner.client_id = os.environ["AAD_CLIENT_ID"]
-    c.AMLSpawner.client_secret = os.environ["AAD_CLIENT_SECRET"]
 
 # Instances outlive the hub: a restarted hub finds them again.
 c.JupyterHub.cleanup_servers = False

@@ -1,14 +1,17 @@
-"""The custom role of the deployments is enough, and no more than that."""
+"""The custom roles of the deployments are enough, and no more than that."""
 
 import json
 
 from support import deployments, program
 from support.azure import Azure
 
-ML = "Microsoft.MachineLearningServices/workspaces"
+PROVIDER = "Microsoft.MachineLearningServices"
+ML = f"{PROVIDER}/workspaces"
 # Azure permissions for AI and machine learning: which action each operation needs.
 ACTIONS = {
     "workspaces.get": f"{ML}/read",
+    "workspaces.list": f"{ML}/read",
+    "vm_sizes.list": f"{PROVIDER}/locations/vmsizes/read",
     "computes.get": f"{ML}/computes/read",
     "computes.list": f"{ML}/computes/read",
     "computes.put": f"{ML}/computes/write",
@@ -20,9 +23,13 @@ ADA = {"hub": "prod", "user": "ada", "name": ""}
 PERSON = {"object_id": "44444444-4444-4444-4444-444444444444", "tenant_id": "22222222-2222-2222-2222-222222222222"}
 
 
-def test_the_role_is_enough_for_a_servers_whole_life_and_each_of_its_actions_is_needed() -> None:
-    role = json.loads(deployments.ROLE.read_text())
-    with Azure("--azure-role", str(deployments.ROLE)) as azure:
+def actions() -> list[str]:
+    """What the roles allow."""
+    return [action for role in deployments.ROLES for action in json.loads(role.read_text())["Actions"]]
+
+
+def test_the_roles_are_enough_for_a_servers_whole_life_and_each_of_their_actions_is_needed() -> None:
+    with Azure(*deployments.BOUND) as azure:
 
         def ask(verb: str, **params: object) -> program.Frame:
             return program.run(verb, azure.ask(verb, **params), azure.env()).result
@@ -37,17 +44,17 @@ def test_the_role_is_enough_for_a_servers_whole_life_and_each_of_its_actions_is_
         assert ask("stop", config=delete, state=state, wait=True)["cleanup"] == "done"
         assert ask("gc", config=azure.config(), hub="prod", keep=[])["errors"] == []
         assert all(check["ok"] for check in ask("check")["checks"])
+        assert ask("options", config=azure.config(location="eastus"))["sizes"]["eastus"]
 
         counts = azure.azure_admin("calls")["counts"]
         called = {operation for operation in counts if "." in operation}
-        assert {ACTIONS[operation] for operation in called} == set(role["Actions"])
+        assert {ACTIONS[operation] for operation in called} == set(actions())
 
 
-def test_what_the_role_lacks_is_refused_with_the_actions_name() -> None:
-    role = json.loads(deployments.ROLE.read_text())
+def test_what_the_roles_lack_is_refused_with_the_actions_name() -> None:
     with Azure() as azure:
-        without = [action for action in role["Actions"] if not action.endswith("/start/action")]
-        azure.azure_admin("settings", {"role": {"Actions": without, "NotActions": []}})
+        without = [action for action in actions() if not action.endswith("/start/action")]
+        azure.azure_admin("settings", {"roles": [{"Actions": without}]})
         state = program.run("start", azure.ask("start"), azure.env()).result["state"]
         program.run("stop", azure.ask("stop", state=state, wait=True), azure.env())
         error = program.run("start", azure.ask("start"), azure.env()).error

@@ -42,6 +42,11 @@ class Watched(dict[str, str]):
         return super().get(name, otherwise)
 
 
+async def logged_in() -> dict[str, str]:
+    """What a log-in left."""
+    return {"refresh_token": "x"}
+
+
 @pytest.mark.parametrize("name", deployments.ON_AML)
 async def test_env_template_names_exactly_the_variables_that_the_deployment_reads(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -50,9 +55,10 @@ async def test_env_template_names_exactly_the_variables_that_the_deployment_read
     environment = Watched(dict.fromkeys(named, "x"))
     monkeypatch.setattr(os, "environ", environment)
     config = PyFileConfigLoader(str(deployments.config(name))).load_config()
-    spawner = AMLSpawner(config=config, user=SimpleNamespace(name="ada"))
+    user = SimpleNamespace(name="ada", get_auth_state=logged_in)
+    spawner = AMLSpawner(config=config, user=user, sizes={})
     await spawner.start_config()
-    spawner.credentials()
+    await spawner.start_credentials()
     assert environment.asked | HUBS_OWN.get(name, set()) == named
 
 

@@ -48,7 +48,7 @@ def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Azure, Hub
     delays = "creating=600,setting_up=300,starting=300,stopping=200"
     folder = tmp_path_factory.mktemp("hub")
     with (
-        Azure("--azure-role", str(deployments.ROLE), delays=delays, run="process") as azure,
+        Azure(*deployments.BOUND, delays=delays, run="process") as azure,
         hub_of("azure_ad_auth_spawn_on_aml", azure, folder) as hub,
     ):
         yield azure, hub
@@ -68,17 +68,18 @@ def test_somebody_who_cancels_at_entra_id_is_told_so_and_gets_nothing(entra: tup
     azure, hub = entra
     session = requests.Session()
     form = browser.sign_in_form(hub.url, session)
-    answer = session.post(form.url, data={**form.fields, "decline": "1"}, timeout=30)
+    answer = session.post(form.action, data={**form.fields, "decline": "1"}, timeout=30)
     assert answer.status_code == 400
     assert "the user canceled the authentication" in answer.text
     assert azure.instances() == []
 
 
-def test_somebody_logs_in_by_entra_id_and_lands_in_the_jupyterlab_of_their_own_instance_which_is_used_again(
+def test_somebody_logs_in_by_entra_id_chooses_a_size_and_lands_in_the_jupyterlab_of_their_own_instance_which_is_used_again(
     entra: tuple[Azure, Hub],
 ) -> None:
     azure, hub = entra
     session = browser.log_in(hub.url, "ada")
+    assert browser.choose(hub.url, session, size="Large") == ["Small", "Large"]
     events = story(hub, session, ADA)
     assert "Your machine is being created" in [event["message"] for event in events]
     assert events[-1]["ready"] is True
@@ -89,13 +90,13 @@ def test_somebody_logs_in_by_entra_id_and_lands_in_the_jupyterlab_of_their_own_i
     (instance,) = azure.instances()
     assert urlsplit(landed.url).hostname == instance["address"]
     auth_state = hub.api("GET", f"users/{ADA}").json()["auth_state"]
-    assert instance["assigned_user"]["objectId"] == auth_state["user"]["oid"]
-    assert instance["vm_size"] == "Standard_DS2_v2"
+    assert (instance["owner"], instance["owner_object_id"]) == (ADA, auth_state["user"]["oid"])
+    assert instance["vm_size"] == "Standard_DS12_v2"
 
     assert hub.unspawn(ADA).status_code in (202, 204)
     wait_for("the hub knows of no server", lambda: hub.server(ADA) is None)
     assert [i["state"] for i in azure.instances()] == ["Stopped"]
-    session.get(f"{hub.url}/hub/spawn", timeout=30)
+    browser.choose(hub.url, session, size="Large")
     assert story(hub, session, ADA)[-1]["ready"] is True
     assert "jupyter-config-data" in session.get(f"{hub.url}/user/{ADA}/", timeout=30).text
     assert [i["name"] for i in azure.instances()] == [instance["name"]]
@@ -110,7 +111,7 @@ def test_somebody_logs_in_by_entra_id_and_lands_in_the_jupyterlab_of_their_own_i
 
 
 def test_without_a_log_in_any_name_gets_an_instance(tmp_path: Path) -> None:
-    with Azure("--azure-role", str(deployments.ROLE)) as azure, hub_of("no_auth_spawn_on_aml", azure, tmp_path) as hub:
+    with Azure(*deployments.BOUND) as azure, hub_of("no_auth_spawn_on_aml", azure, tmp_path) as hub:
         session = hub.log_in("ada")
         wait_for("the server is ready", lambda: hub.is_ready("ada"))
         answer = session.get(f"{hub.url}/user/ada/", allow_redirects=False, timeout=30)
@@ -128,6 +129,7 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     with demo.stdout as lines:
         told = json.loads(lines.readline())
         session = browser.log_in(told["url"], "ada")
+        browser.choose(told["url"], session, size="Small")
 
         def lab() -> int | None:
             (instance,) = requests.get(f"{told['emulator']}/_emulator/azure/instances", timeout=30).json()
@@ -136,7 +138,9 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
 
         pid = wait_for("the instance runs", lab)
         assert session.get(f"{told['url']}/hub/home", timeout=30).ok
-        demo.send_signal(signal.SIGTERM)
+        # Somebody who is impatient presses Ctrl-C again.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            demo.send_signal(number)
         assert demo.wait(60) == 0
     assert list(tmp_path.iterdir()) == []
     assert not Path(f"/proc/{pid}").exists()

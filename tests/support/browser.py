@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
@@ -10,21 +9,26 @@ import requests
 
 
 class Page(HTMLParser):
-    """The links and the fields of a page."""
+    """The links of a page, and its form: where it goes, the fields, the choices."""
 
     def __init__(self, answer: requests.Response) -> None:
         super().__init__()
         assert answer.ok, (answer.status_code, answer.url, answer.text[:2000])
-        self.url = answer.url
+        self.url = self.action = answer.url
         self.links: list[str] = []
+        self.choices: list[str] = []
         self.fields: dict[str, str] = {}
         self.feed(answer.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes a link or a field."""
+        """Notes what is of use."""
         given = {name: value or "" for name, value in attrs}
         if tag == "a" and "href" in given:
-            self.links.append(urljoin(self.url, unescape(given["href"])))
+            self.links.append(urljoin(self.url, given["href"]))
+        elif tag == "form" and "action" in given:
+            self.action = urljoin(self.url, given["action"])
+        elif tag == "option":
+            self.choices.append(given.get("value", ""))
         elif tag == "input" and "name" in given:
             self.fields[given["name"]] = given.get("value", "")
 
@@ -37,10 +41,18 @@ def sign_in_form(hub_url: str, session: requests.Session) -> Page:
 
 
 def log_in(hub_url: str, name: str) -> requests.Session:
-    """Somebody who has logged in by Entra ID; the hub then starts their server."""
+    """Somebody who has logged in by Entra ID."""
     session = requests.Session()
     form = sign_in_form(hub_url, session)
-    answer = session.post(form.url, data={**form.fields, "username": name}, timeout=90)
+    answer = session.post(form.action, data={**form.fields, "username": name}, timeout=90)
     assert answer.ok, answer.text
-    assert urlsplit(answer.url).path.startswith(("/hub/spawn-pending/", "/user/")), answer.url
+    assert urlsplit(answer.url).path.startswith("/hub/spawn"), answer.url
     return session
+
+
+def choose(hub_url: str, session: requests.Session, **choice: str) -> list[str]:
+    """Starts their server by the hub's form; gives what was there to choose from."""
+    form = Page(session.get(f"{hub_url}/hub/spawn", timeout=30))
+    answer = session.post(form.action, data={**form.fields, **choice}, timeout=90)
+    assert urlsplit(answer.url).path.startswith(("/hub/spawn-pending/", "/user/")), (answer.url, answer.text)
+    return form.choices

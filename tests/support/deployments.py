@@ -8,7 +8,9 @@ from support.azure import APP, Azure
 from support.binaries import REPOSITORY
 
 FOLDER = REPOSITORY / "deployments"
-ROLE = FOLDER / "aml_role.json"
+ROLES = (FOLDER / "aml_role.json", FOLDER / "aml_choices_role.json")
+BOUND = [word for role in ROLES for word in ("--azure-role", str(role))]
+"""Options of the emulator by which the hub may do what the roles allow, and nothing else."""
 ON_AML = ("no_auth_spawn_on_aml", "azure_ad_auth_spawn_on_aml")
 
 
@@ -29,6 +31,7 @@ def filled(name: str, azure: Azure) -> dict[str, str]:
         "RESOURCE_GROUP": azure.azure["resource_group"],
         "LOCATION": azure.azure["location"],
         "SPAWN_TO_WORK_SPACE": azure.azure["workspace"],
+        "SPAWN_COMPUTE_INSTANCE_SUFFIX": "",
         "VM_SIZE": "Standard_DS2_v2",
         "HUB_ID": "e2e",
         "AAD_TENANT_ID": azure.azure["tenant"],

@@ -54,7 +54,7 @@ def test_a_principal_may_be_denied_an_action(emulator):
 
 def test_a_role_says_what_an_application_may_do_and_nothing_of_people(emulator):
     computes = "Microsoft.MachineLearningServices/workspaces/computes"
-    emulator.settings(role={"Actions": ["*/COMPUTES/*"], "NotActions": [f"{computes}/write"]})
+    emulator.settings(roles=[{"Actions": ["*/COMPUTES/*"], "NotActions": [f"{computes}/write"]}])
     refused(emulator.put("hub-first"), 403, "AuthorizationFailed", f"{computes}/write")
     refused(emulator.arm("GET", emulator.workspace), 403, "AuthorizationFailed", "workspaces/read")
     assert emulator.arm("GET", f"{emulator.workspace}/computes").status == 200

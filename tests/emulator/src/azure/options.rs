@@ -35,9 +35,9 @@ pub struct AzureOptions {
     /// PRINCIPAL:ACTION[@SCOPE], with * in all three; a principal is a user name, an object id or a client id. Repeatable.
     #[arg(long = "azure-deny", value_parser = deny)]
     pub azure_denials: Vec<String>,
-    /// A custom role as JSON: what applications may do. All, without it.
+    /// A custom role as JSON, of what applications may do; repeatable. All, without any.
     #[arg(long = "azure-role", value_name = "FILE", value_parser = role::read)]
-    pub azure_role: Option<Role>,
+    pub azure_roles: Vec<Role>,
     /// A user who has not consented to the app (AADSTS65001); repeatable.
     #[arg(long = "consent-needed")]
     pub consent_needed: Vec<String>,

@@ -91,8 +91,8 @@ pub struct Settings {
     pub stop_timeout_ms: u64,
     /// PRINCIPAL:ACTION[@SCOPE]
     pub deny: Vec<String>,
-    /// What applications may do.
-    pub role: Option<Role>,
+    /// What applications may do; all, where there is none.
+    pub roles: Vec<Role>,
     pub consent_needed: Vec<String>,
     pub interaction_needed: Vec<String>,
 }
@@ -125,13 +125,13 @@ impl Settings {
             strict_actions: false,
             stop_timeout_ms,
             deny: options.azure_denials.clone(),
-            role: options.azure_role.clone(),
+            roles: options.azure_roles.clone(),
             consent_needed: options.consent_needed.clone(),
             interaction_needed: options.interaction_needed.clone(),
         }
     }
 
-    /// Whether a principal is denied this action on this scope, by a denial or because an application's role lacks it.
+    /// Whether a principal is denied this action on this scope, by a denial or because an application's roles lack it.
     /// Azure compares without case.
     pub fn denies(&self, principal: &Principal, action: &str, scope: &str) -> bool {
         let names = principal.names();
@@ -148,7 +148,7 @@ impl Settings {
                     && matches(denied, action)
                     && matches(scopes, scope)
             });
-        let role = self.role.as_ref().filter(|_| principal.user.is_none());
-        is_denied || role.is_some_and(|role| !role.allows(action))
+        let is_bound = principal.user.is_none() && !self.roles.is_empty();
+        is_denied || is_bound && !self.roles.iter().any(|role| role.allows(action))
     }
 }
