@@ -77,7 +77,7 @@ def test_a_workspace_whose_creation_lost_its_answer_is_used(azure: Azure) -> Non
 
 
 def test_an_instance_gets_all_that_the_settings_say(azure: Azure) -> None:
-    start(
+    done = start(
         azure,
         idle_shutdown=30,
         name_suffix="-dev",
@@ -89,7 +89,8 @@ def test_an_instance_gets_all_that_the_settings_say(azure: Azure) -> None:
         startup_script="echo each time",
         assigned_user={"object_id": "22222222-2222-2222-2222-222222222222", "tenant_id": azure.azure["tenant"]},
         properties={"enableNodePublicIp": False},
-    ).result  # noqa: B018 - raises where it is an error
+    )
+    assert done.result["url"]
     (body,) = azure.bodies("computes.put")
     properties = body["properties"]["properties"]
     assert properties["idleTimeBeforeShutdown"] == "PT30M"
