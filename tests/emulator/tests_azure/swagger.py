@@ -13,7 +13,9 @@ FOLDER = REPOSITORY.parent / "shared/reference/azure/swagger"
 FILES = [
     FOLDER / f"machinelearningservices-{version}/machineLearningServices.json" for version in ("2024-04-01", "2024-04-01-preview")
 ]
+STORAGE_FILES = [FOLDER / f"storage-arm-2023-05-01/{name}.json" for name in ("storage", "file")]
 DOCUMENTS = [json.loads(file.read_text()) for file in FILES if file.exists()]
+STORAGE = [json.loads(file.read_text()) for file in STORAGE_FILES if file.exists()]
 COMMON = FOLDER / "common-types-v3/types.json"
 COMMON_TYPES = json.loads(COMMON.read_text()) if COMMON.exists() else None
 
@@ -21,7 +23,11 @@ SCALARS = {"string": str, "integer": int, "number": (int, float), "boolean": boo
 
 
 def violations(method: str, path: str, status: int, text: str) -> list[str]:
-    """Every member that neither version of the swagger has, and every value outside an enum that both have."""
+    """Every member that no version of the swagger has, and every value outside an enum that all have."""
+    for document in STORAGE:
+        schema = answer_schema(document, method, path, status)
+        if schema is not None and text:
+            return check(document, schema, json.loads(text), "answer") if status < 400 else []
     found = None
     for document in DOCUMENTS:
         schema = answer_schema(document, method, path, status)
@@ -43,7 +49,7 @@ def answer_schema(document: dict, method: str, path: str, status: int):
         if operation and re.fullmatch(pattern, path, re.IGNORECASE):
             responses = operation["responses"]
             assert status >= 400 or str(status) in responses, f"{method} {path} never answers {status}"
-            return responses.get(str(status), responses["default"] if status >= 400 else {}).get("schema")
+            return responses.get(str(status), responses.get("default", {}) if status >= 400 else {}).get("schema")
     return None
 
 

@@ -11,7 +11,7 @@ use super::faults::Fault;
 use super::path::{ArmKind, ArmPath};
 use super::throttle::Bucket;
 use super::tokens::{self, Principal};
-use super::{Azure, computes, create, sizes, workspaces};
+use super::{Azure, computes, create, sizes, storage, workspaces};
 use crate::clock;
 use crate::quota::Quotas;
 
@@ -19,17 +19,23 @@ const AUDIENCES: [&str; 2] = [
     "https://management.azure.com",
     "https://management.core.windows.net",
 ];
-/// Stable versions of Microsoft.MachineLearningServices since 2022, and of Microsoft.Resources; a preview is taken by its form.
-const VERSIONS: [&str; 22] = [
+/// Stable versions of Microsoft.MachineLearningServices since 2022, of Microsoft.Resources, and of Microsoft.Storage,
+/// Microsoft.ManagedIdentity and Microsoft.Authorization (here any provider takes any of them); a preview is taken by its form.
+const VERSIONS: [&str; 27] = [
     "2020-06-01",
     "2021-04-01",
+    "2022-04-01",
     "2022-05-01",
     "2022-09-01",
     "2022-10-01",
     "2022-12-01",
+    "2023-01-01",
+    "2023-01-31",
     "2023-04-01",
+    "2023-05-01",
     "2023-07-01",
     "2023-10-01",
+    "2024-01-01",
     "2024-03-01",
     "2024-04-01",
     "2024-07-01",
@@ -326,6 +332,7 @@ fn dispatch(call: Call<'_>, path: &ArmPath) -> Result<Reply, ArmError> {
         ArmKind::Quotas(location) if *method == Method::GET => sizes::quotas(call, location),
         ArmKind::OperationStatus(id) if *method == Method::GET => computes::status(call, id),
         ArmKind::OperationResult(id) if *method == Method::GET => computes::result(call, id),
+        ArmKind::Storage(kind) => storage::answer(call, kind),
         ArmKind::Other => Err(ArmError::not_found(
             "InvalidResourceType",
             "The emulator has no such resource type.",
@@ -334,7 +341,7 @@ fn dispatch(call: Call<'_>, path: &ArmPath) -> Result<Reply, ArmError> {
     }
 }
 
-fn not_allowed(call: Call<'_>) -> ArmError {
+pub fn not_allowed(call: Call<'_>) -> ArmError {
     ArmError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "HttpMethodNotSupported",

@@ -15,7 +15,7 @@ use super::error::{ArmError, EntraError};
 use super::faults::{Fault, Kind};
 use super::path::{self, Route};
 use super::tokens::{Principal, random_guid};
-use super::{Azure, arm, authorize, client, entra, grants, managed_identity};
+use super::{Azure, arm, authorize, client, entra, grants, managed_identity, storage};
 use crate::call::{BODY_LIMIT, broken, cut};
 use crate::calls::{Entry, HttpPath};
 
@@ -67,6 +67,9 @@ impl Incoming {
     fn shown(&self) -> Value {
         if self.bytes.is_empty() {
             return Value::Null;
+        }
+        if self.route == Route::Secret {
+            return json!("REDACTED");
         }
         if let Ok(body) = serde_json::from_slice(&self.bytes) {
             return body;
@@ -236,7 +239,7 @@ fn instead(
     principal: Option<&Principal>,
     fault: &Fault,
 ) -> Option<Reply> {
-    let arm = matches!(incoming.route, Route::Arm(_));
+    let arm = matches!(incoming.route, Route::Arm(_) | Route::Secret);
     let status = match fault.kind {
         Kind::Throttle => StatusCode::TOO_MANY_REQUESTS,
         Kind::Error500 => StatusCode::INTERNAL_SERVER_ERROR,
@@ -254,6 +257,11 @@ fn instead(
         Kind::AccessDenied => {
             if let (Route::Arm(path), Some(principal)) = (&incoming.route, principal) {
                 return Some(arm::denied(incoming, path, principal).into());
+            }
+            if arm {
+                let message = "Caller is not authorized to perform action on resource.";
+                let refusal = ArmError::new(StatusCode::FORBIDDEN, "Forbidden", message);
+                return Some(refusal.into());
             }
             let app = field(&incoming.form(), "client_id").to_owned();
             return Some(refused_by_entra(incoming, &client::wrong_secret(&app)));
@@ -312,9 +320,10 @@ fn act(
         (Route::InstanceDiscovery, _) => Ok(entra::instance_discovery(azure, incoming)),
         (Route::Authorize { tenant }, _) => authorize::answer(azure, incoming, tenant),
         (Route::Token { tenant }, _) => grants::answer(azure, incoming, tenant),
-        (Route::MachineIdentity | Route::AppServiceIdentity, _) => {
+        (Route::MachineIdentity { .. } | Route::AppServiceIdentity, _) => {
             return managed_identity::answer(azure, incoming);
         }
+        (Route::Secret, _) => return storage::answer_secret(azure, incoming),
         (Route::Unknown | Route::Arm(_), _) => {
             return ArmError::not_found("NotFound", "The emulator has nothing at this path.")
                 .into();

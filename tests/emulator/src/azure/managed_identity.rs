@@ -4,10 +4,10 @@
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 
-use super::Azure;
 use super::call::{Incoming, Reply, field};
 use super::path::Route;
 use super::tokens::{Grant, MANAGEMENT, Principal, access_claims};
+use super::{Azure, storage};
 
 pub fn answer(azure: &Azure, incoming: &Incoming) -> Reply {
     let refuse = |error: &str, description: &str| {
@@ -20,7 +20,7 @@ pub fn answer(azure: &Azure, incoming: &Incoming) -> Reply {
     if incoming.method != Method::GET {
         return Reply::empty(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let machine = incoming.route == Route::MachineIdentity;
+    let machine = matches!(incoming.route, Route::MachineIdentity { .. });
     let marked = if machine {
         incoming
             .header("metadata")
@@ -44,16 +44,9 @@ pub fn answer(azure: &Azure, incoming: &Incoming) -> Reply {
             "Required query variable 'resource' is missing",
         );
     }
-    let asked = field(&incoming.query, "client_id");
-    let client = azure
-        .apps
-        .iter()
-        .map(|app| app.client_id.as_str())
-        .find(|client| asked.is_empty() || asked == *client);
-    let Some(client) = client else {
+    let Some(principal) = principal(azure, incoming) else {
         return refuse("invalid_request", "Identity not found");
     };
-    let principal = Principal::application(client);
     let lifetime_ms = azure.world().settings.token_lifetime_ms;
     let audience = if resource == "https://management.core.windows.net" {
         MANAGEMENT
@@ -72,7 +65,7 @@ pub fn answer(azure: &Azure, incoming: &Incoming) -> Reply {
     let expires_on = ((incoming.at_ms + lifetime_ms) / 1000).to_string();
     let mut body = json!({
         "access_token": azure.signer.sign(&claims),
-        "client_id": client,
+        "client_id": principal.client_id,
         "expires_on": expires_on,
         "resource": resource,
         "token_type": "Bearer",
@@ -83,4 +76,27 @@ pub fn answer(azure: &Azure, incoming: &Incoming) -> Reply {
         body["not_before"] = json!((incoming.at_ms / 1000).to_string());
     }
     Reply::json(StatusCode::OK, &body)
+}
+
+/// Of an instance, one of its own identities; elsewhere also one of the apps, the first unless the call names another.
+fn principal(azure: &Azure, incoming: &Incoming) -> Option<Principal> {
+    let query = &incoming.query;
+    let instance = match &incoming.route {
+        Route::MachineIdentity { instance } => instance.as_deref(),
+        _ => None,
+    };
+    if instance.is_none() {
+        let asked = field(query, "client_id");
+        let others = ["object_id", "mi_res_id", "msi_res_id"];
+        let unnamed = asked.is_empty() && others.iter().all(|name| field(query, name).is_empty());
+        let app = azure
+            .apps
+            .iter()
+            .find(|app| unnamed || asked == app.client_id);
+        if let Some(app) = app {
+            return Some(Principal::application(&app.client_id));
+        }
+    }
+    let world = azure.world();
+    storage::identity_asked_for(azure, &world, instance, query, incoming.at_ms)
 }

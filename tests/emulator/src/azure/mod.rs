@@ -1,4 +1,5 @@
-//! Azure on one loopback address: Entra ID, Resource Manager and the compute instances of Azure Machine Learning.
+//! Azure on one loopback address: Entra ID, Resource Manager, the compute instances of Azure Machine Learning, storage and
+//! secrets.
 
 mod admin;
 mod arm;
@@ -22,6 +23,7 @@ mod role;
 mod settings;
 mod sizes;
 mod state;
+mod storage;
 mod throttle;
 mod tokens;
 mod view;
@@ -41,6 +43,7 @@ use self::operations::Operations;
 use self::options::App;
 use self::settings::Settings;
 use self::sizes::Size;
+use self::storage::Storage;
 use self::throttle::Throttle;
 use self::tokens::Signer;
 use self::workspaces::Workspaces;
@@ -59,6 +62,7 @@ pub struct AzureWorld {
     pub faults: Faults,
     pub calls: Calls,
     pub throttle: Throttle,
+    pub storage: Storage,
 }
 
 /// What never changes, and the world that does.
@@ -79,6 +83,8 @@ pub struct Azure {
     pub signer: Signer,
     pub clock: Clock,
     first_workspaces: Vec<String>,
+    first_accounts: Vec<String>,
+    vaults: Vec<String>,
     world: Mutex<AzureWorld>,
 }
 
@@ -101,6 +107,12 @@ impl Azure {
             faults: Faults::default(),
             calls: Calls::open(cli.request_log.as_deref())?,
             throttle: Throttle::default(),
+            storage: Storage::new(
+                &options.azure_storage_accounts,
+                &options.azure_key_vaults,
+                &options.azure_location,
+                clock.now_ms(),
+            ),
         };
         Ok(Self {
             base,
@@ -117,6 +129,8 @@ impl Azure {
             signer: Signer::new()?,
             clock,
             first_workspaces: options.azure_workspaces,
+            first_accounts: options.azure_storage_accounts,
+            vaults: options.azure_key_vaults,
             world: Mutex::new(world),
         })
     }
@@ -137,6 +151,8 @@ impl Azure {
             "resource_group": self.group,
             "workspace": workspaces::name_and_location(first, &self.location).0,
             "location": self.location,
+            "storage_account": self.first_accounts.first(),
+            "key_vault": self.vaults.first(),
         })
     }
 
@@ -151,6 +167,8 @@ impl Azure {
             world.operations.clear();
             world.directory = Directory::default();
             world.workspaces = Workspaces::new(&self.first_workspaces, &self.location, now_ms);
+            world.storage =
+                Storage::new(&self.first_accounts, &self.vaults, &self.location, now_ms);
             world.instances.clear()
         };
         process::end_all(instances, patience).await;
@@ -161,6 +179,7 @@ impl Azure {
 pub fn routes(azure: Arc<Azure>) -> Router {
     Router::new()
         .merge(admin::routes())
+        .merge(storage::routes())
         .fallback(call::call)
         .with_state(azure)
 }

@@ -29,6 +29,12 @@ pub struct AzureOptions {
     /// The region, unless a workspace names its own.
     #[arg(long, default_value = "eastus")]
     pub azure_location: String,
+    /// A storage account that is there from the start; repeatable.
+    #[arg(long = "azure-storage-account", default_value = "notebooksstorage")]
+    pub azure_storage_accounts: Vec<String>,
+    /// A key vault; repeatable.
+    #[arg(long = "azure-key-vault", default_value = "notebooks-kv")]
+    pub azure_key_vaults: Vec<String>,
     /// CLIENT_ID:SECRET, an app registration; repeatable.
     #[arg(long = "azure-app", default_value = "11111111-1111-1111-1111-111111111111:azure-secret", value_parser = app)]
     pub azure_apps: Vec<App>,

@@ -2,6 +2,8 @@
 
 use axum::http::Method;
 
+use super::storage;
+
 /// Where a call goes, and by which name faults and counts know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -18,11 +20,15 @@ pub enum Route {
     Token {
         tenant: String,
     },
-    /// The instance metadata service of a virtual machine.
-    MachineIdentity,
+    /// The instance metadata service of a virtual machine; of an instance where it is named.
+    MachineIdentity {
+        instance: Option<String>,
+    },
     /// The identity endpoint of App Service.
     AppServiceIdentity,
     Arm(ArmPath),
+    /// Key Vault's.
+    Secret,
     Unknown,
 }
 
@@ -47,6 +53,7 @@ pub enum ArmKind {
     Quotas(String),
     OperationStatus(String),
     OperationResult(String),
+    Storage(storage::path::Kind),
     Other,
 }
 
@@ -79,7 +86,11 @@ pub fn parse(path: &str) -> Route {
     let words: Vec<&str> = lower.iter().map(String::as_str).collect();
     match words[..] {
         ["common", "discovery", "instance"] => Route::InstanceDiscovery,
-        ["metadata", "identity", "oauth2", "token"] => Route::MachineIdentity,
+        ["metadata", "identity", "oauth2", "token"] => Route::MachineIdentity { instance: None },
+        ["instances", _, "metadata", "identity", "oauth2", "token"] => Route::MachineIdentity {
+            instance: Some(segments[1].to_owned()),
+        },
+        ["secrets", _] | ["secrets", _, _] => Route::Secret,
         ["msi", "token"] => Route::AppServiceIdentity,
         [_, "v2.0", ".well-known", "openid-configuration"] => Route::OpenIdConfiguration {
             tenant: segments[0].to_owned(),
@@ -110,7 +121,7 @@ fn arm(segments: &[&str], words: &[&str]) -> ArmPath {
         (false, []) => ArmKind::Subscription,
         (true, []) => ArmKind::ResourceGroup,
         (_, ["providers", PROVIDER, tail @ ..]) => provider(group.is_some(), rest + 2, tail, &own),
-        _ => ArmKind::Other,
+        _ => storage::path::parse(segments, words).map_or(ArmKind::Other, ArmKind::Storage),
     };
     ArmPath {
         subscription: own(1),
@@ -156,7 +167,8 @@ impl Route {
             Self::InstanceDiscovery => "instance_discovery",
             Self::Authorize { .. } => "authorize",
             Self::Token { .. } => "token",
-            Self::MachineIdentity | Self::AppServiceIdentity => "managed_identity",
+            Self::MachineIdentity { .. } | Self::AppServiceIdentity => "managed_identity",
+            Self::Secret => return format!("secrets.{}", method.as_str().to_lowercase()),
             Self::Unknown => "unknown",
             Self::Arm(path) => return path.operation(method),
         };
@@ -171,7 +183,8 @@ impl Route {
             Self::InstanceDiscovery => "instance",
             Self::Authorize { .. } => "authorize",
             Self::Token { .. } => "token",
-            Self::MachineIdentity | Self::AppServiceIdentity => "managed-identity",
+            Self::MachineIdentity { .. } | Self::AppServiceIdentity => "managed-identity",
+            Self::Secret => "secrets",
             Self::Unknown => "unknown",
             Self::Arm(path) => match &path.kind {
                 ArmKind::ComputeAction(_, _, action) => match action {
@@ -197,6 +210,7 @@ impl ArmKind {
             Self::Quotas(_) => "quotas",
             Self::OperationStatus(_) => "computeOperationsStatus",
             Self::OperationResult(_) => "computeOperationResults",
+            Self::Storage(kind) => kind.resource(),
             Self::Other => "other",
         }
     }
@@ -218,6 +232,7 @@ impl ArmPath {
             ArmKind::Quotas(_) => "quotas.list".to_owned(),
             ArmKind::OperationStatus(_) => "operations.get".to_owned(),
             ArmKind::OperationResult(_) => "operation_results.get".to_owned(),
+            ArmKind::Storage(kind) => kind.operation(method),
             ArmKind::Other => "unknown".to_owned(),
         }
     }
@@ -249,6 +264,7 @@ impl ArmPath {
             ArmKind::OperationStatus(_) | ArmKind::OperationResult(_) => {
                 format!("{ML}/locations/computeoperationsstatus/{verb}")
             }
+            ArmKind::Storage(kind) => kind.permission(method),
             ArmKind::Other => format!("{ML}/unknown/{verb}"),
         }
     }

@@ -89,6 +89,8 @@ pub struct Settings {
     /// Start of a running instance and stop of a stopped one are conflicts, not successes.
     pub strict_actions: bool,
     pub stop_timeout_ms: u64,
+    /// A role assignment must tell its principalType, as for an identity that is not known everywhere yet.
+    pub needs_principal_type: bool,
     /// PRINCIPAL:ACTION[@SCOPE]
     pub deny: Vec<String>,
     /// What applications may do; all, where there is none.
@@ -124,6 +126,7 @@ impl Settings {
             lab_name: options.azure_lab_name.clone(),
             strict_actions: false,
             stop_timeout_ms,
+            needs_principal_type: false,
             deny: options.azure_denials.clone(),
             roles: options.azure_roles.clone(),
             consent_needed: options.consent_needed.clone(),

@@ -6,7 +6,7 @@ use super::instance::Instance;
 use super::options::EndpointStyle;
 use super::settings::Settings;
 use super::state::State;
-use super::{Azure, workspaces};
+use super::{Azure, storage, workspaces};
 use crate::clock;
 
 const TYPE: &str = "Microsoft.MachineLearningServices/workspaces/computes";
@@ -44,6 +44,9 @@ fn envelope(azure: &Azure, instance: &Instance) -> Value {
         if let Some(value) = instance.body.get(name).filter(|value| !value.is_null()) {
             shown[name] = value.clone();
         }
+    }
+    if let Some(identity) = shown.get_mut("identity") {
+        storage::complete_identity(azure, identity);
     }
     if shown["identity"]["type"]
         .as_str()
