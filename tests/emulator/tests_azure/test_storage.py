@@ -198,6 +198,14 @@ def test_an_instance_gets_no_token_of_an_identity_that_it_does_not_have(storage)
     assert storage.machine_token(VAULT, "no-box").status == 400
 
 
+def test_a_users_identity_manages_nothing(storage):
+    ids = storage.identity("cs-ada")["properties"]
+    token = storage.machine_token("https://management.azure.com", client_id=ids["clientId"]).json["access_token"]
+    for method, path in (("GET", storage.shares), ("POST", f"{storage.account}/listKeys")):
+        answer = storage.emulator.arm(method, path, token=token, version=VERSION)
+        assert (answer.status, answer.code) == (403, "AuthorizationFailed")
+
+
 def test_a_role_is_assigned_once_to_a_principal_on_a_scope(storage):
     principal = storage.identity("cs-ada")["properties"]["principalId"]
     scope = f"{storage.account}/fileServices/default/fileshares/ada"

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::state::not_found;
+use super::state::{Storage, not_found};
 use crate::azure::arm::Call;
 use crate::azure::call::{Pairs, Reply, field};
 use crate::azure::error::ArmError;
@@ -113,6 +113,15 @@ pub fn delete(call: Call<'_>, name: &str) -> Reply {
         StatusCode::NO_CONTENT
     };
     Reply::empty(status)
+}
+
+/// Whether this is one of the user-assigned identities.
+pub fn is_identity(azure: &Azure, storage: &Storage, who: &Principal) -> bool {
+    storage
+        .identities
+        .values()
+        .filter_map(|body| body["name"].as_str())
+        .any(|name| principal(azure, name) == *who)
 }
 
 /// The identity that a machine's call of its metadata service names, of those that the machine has: those of `instance`, or

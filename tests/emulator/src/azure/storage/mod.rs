@@ -12,7 +12,7 @@ mod state;
 mod vault;
 
 pub use admin::routes;
-pub use identities::{asked_for as identity_asked_for, complete as complete_identity};
+pub use identities::{asked_for as identity_asked_for, complete as complete_identity, is_identity};
 pub use state::Storage;
 pub use vault::answer as answer_secret;
 
