@@ -4,6 +4,8 @@
 //! storage, or makes it once, and says how it is mounted; who calls it is the backend's business. It never removes anything
 //! unless it is asked to by name.
 
+pub mod azure_files;
+
 use crate::error::Failure;
 use crate::hash::{encoded, fingerprint};
 use crate::wire::Code;

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
-pub const VERSION: &str = "2025-12-01";
+const VERSION: &str = "2025-12-01";
 
 /// The resource provider of Azure Machine Learning.
 const PROVIDER: &str = "Microsoft.MachineLearningServices";
@@ -139,6 +139,11 @@ impl Service {
         }
     }
 
+    /// Resource Manager itself, for what is no business of Azure Machine Learning's.
+    pub fn resource_manager(&self) -> &ResourceManager {
+        &self.arm
+    }
+
     /// In whose name, and where, calls go.
     pub fn scope(&self) -> &str {
         &self.arm.scope
@@ -183,7 +188,7 @@ impl Service {
         let path =
             format!("/subscriptions/{subscription_id}{group}/providers/{PROVIDER}/workspaces");
         self.arm
-            .list(&path, OPERATION, deadline)
+            .list(&get(&path, OPERATION), deadline)
             .await?
             .into_iter()
             .map(|item| read(OPERATION, item))
@@ -201,7 +206,7 @@ impl Service {
         let path = format!(
             "/subscriptions/{subscription_id}/providers/{PROVIDER}/locations/{location}/vmSizes"
         );
-        let items = self.arm.list(&path, OPERATION, deadline).await?;
+        let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
         let sizes: Result<Vec<VmSize>, _> = items.into_iter().map(|i| read(OPERATION, i)).collect();
         let fits = |size: &VmSize| {
             let types = size.supported.as_ref();
@@ -237,7 +242,7 @@ impl Service {
     ) -> Result<Vec<Instance>, CloudError> {
         const OPERATION: &str = "arm:LIST computes";
         let path = format!("{}/computes", place.path());
-        let items = self.arm.list(&path, OPERATION, deadline).await?;
+        let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
         let mut instances = Vec::with_capacity(items.len());
         for item in items {
             let instance: Instance = read(OPERATION, item)?;
@@ -336,11 +341,8 @@ impl Service {
     ) -> Result<(), CloudError> {
         let path = place.compute(name);
         let call = Call {
-            method: Method::DELETE,
-            path: &path,
             query: &[("underlyingResourceAction", "Delete")],
-            body: None,
-            operation: "arm:DELETE compute",
+            ..get(&path, "arm:DELETE compute").with(Method::DELETE, None)
         };
         match self.arm.call(&call, deadline).await {
             Err(error) if error.code() != Code::NotFound => Err(error),
@@ -350,33 +352,15 @@ impl Service {
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::GET,
-        path,
-        query: &[],
-        body: None,
-        operation,
-    }
+    Call::get(path, VERSION, operation)
 }
 
 fn put<'a>(path: &'a str, body: &'a Value, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::PUT,
-        path,
-        query: &[],
-        body: Some(body),
-        operation,
-    }
+    get(path, operation).with(Method::PUT, Some(body))
 }
 
 fn post<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::POST,
-        path,
-        query: &[],
-        body: None,
-        operation,
-    }
+    get(path, operation).with(Method::POST, None)
 }
 
 fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {

@@ -118,7 +118,6 @@ impl AzureMl {
         Ok(Service::new(ResourceManager {
             tokens: Tokens::open(credentials, &clouds, &door)?,
             clouds,
-            api_version: api::VERSION,
             scope,
             door,
             limiter,
