@@ -101,6 +101,11 @@ pub struct Mount {
     /// The person's own storage, or one that all share.
     #[serde(default = "yes")]
     pub per_user: bool,
+    /// Whether a start goes on without it.
+    #[serde(default, rename = "mount_optional")]
+    pub optional: bool,
+    /// The set of homes.
+    pub storage_id: Option<String>,
     /// The kind's own fields.
     #[serde(flatten)]
     pub own: Map<String, Value>,

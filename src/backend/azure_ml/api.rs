@@ -2,6 +2,7 @@
 //!
 //! Bodies are JSON, so that any property passes; answers are read leniently.
 
+use super::config::check_name;
 use super::instance::Instance;
 use crate::backend::Record;
 use crate::cloud::CloudError;
@@ -104,16 +105,12 @@ impl Place {
     /// # Errors
     /// `invalid_config` with the field's name.
     pub fn check(&self) -> Result<(), Failure> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
         for (name, text) in [
             ("subscription_id", &self.subscription_id),
             ("resource_group", &self.resource_group),
             ("workspace", &self.workspace),
         ] {
-            if text.is_empty() || !text.chars().all(plain) || text.chars().all(|c| c == '.') {
-                let message = format!("{text:?} has characters that Azure's names do not have");
-                return Err(Failure::invalid_config(&format!("config.{name}"), message));
-            }
+            check_name(name, text)?;
         }
         Ok(())
     }

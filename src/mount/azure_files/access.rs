@@ -25,11 +25,13 @@ pub struct Access {
     pub client_id: String,
 }
 
-/// The identity of a share's person, made where it is not there, with its role.
+/// The identity of the person whose share `home` is or would be, made where it is not there, with its role on each of
+/// `shares`.
 pub async fn ensure(
     arm: &ResourceManager,
     storage: &Storage,
-    share: &str,
+    home: &str,
+    shares: &[String],
     deadline: Instant,
 ) -> Result<Access, Failure> {
     if storage.credential == Credential::KeyVault {
@@ -37,7 +39,7 @@ pub async fn ensure(
         let known = arm.call(&get_identity(&identity), deadline).await?;
         return Ok(access(identity, &known.body));
     }
-    let path = identity(storage, share);
+    let path = identity(storage, home);
     let found = match arm.call(&get_identity(&path), deadline).await {
         Ok(answer) => answer.body,
         Err(error) if error.code() == Code::NotFound => make(arm, storage, &path, deadline).await?,
@@ -49,21 +51,23 @@ pub async fn ensure(
             .unwrap_or_default()
             .to_owned()
     };
-    grant(arm, storage, share, &text("principalId"), deadline).await?;
+    for share in shares {
+        grant(arm, storage, share, &text("principalId"), deadline).await?;
+    }
     Ok(access(path, &found))
 }
 
-/// Removes the identity; its role goes with it. What is gone already is a success.
+/// Removes the identity of that home; its role goes with it. What is gone already is a success.
 pub async fn remove(
     arm: &ResourceManager,
     storage: &Storage,
-    share: &str,
+    home: &str,
     deadline: Instant,
 ) -> Result<(), Failure> {
     if storage.credential == Credential::KeyVault {
         return Ok(());
     }
-    let path = identity(storage, share);
+    let path = identity(storage, home);
     let call = Call::get(&path, IDENTITY_VERSION, "arm:DELETE identity").with(Method::DELETE, None);
     match arm.call(&call, deadline).await {
         Err(error) if error.code() != Code::NotFound => Err(error.into()),
@@ -137,9 +141,9 @@ fn get_identity(path: &str) -> Call<'_> {
     Call::get(path, IDENTITY_VERSION, "arm:GET identity")
 }
 
-fn identity(storage: &Storage, share: &str) -> String {
+fn identity(storage: &Storage, home: &str) -> String {
     format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{}-{share}",
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{}-{home}",
         storage.subscription_id.as_deref().unwrap_or_default(),
         storage.resource_group.as_deref().unwrap_or_default(),
         storage.account

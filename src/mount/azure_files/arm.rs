@@ -87,6 +87,13 @@ impl<'a> Shares<'a> {
         }
     }
 
+    /// Whether the account's file service answers.
+    pub async fn service(&self, deadline: Instant) -> Result<(), CloudError> {
+        let path = format!("{}/fileServices/default", account(self.storage));
+        let call = Call::get(&path, VERSION, "arm:GET file service");
+        self.arm.call(&call, deadline).await.map(drop)
+    }
+
     /// All shares of the account.
     pub async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
         const OPERATION: &str = "arm:LIST shares";

@@ -6,6 +6,7 @@
 
 mod access;
 mod arm;
+pub mod script;
 mod settings;
 
 pub use access::Access;
@@ -144,12 +145,26 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// What opens the share from the person's server, and nothing else. May be repeated.
+    /// Whether the account answers; nothing is made.
     ///
     /// # Errors
-    /// Whatever kept Azure from making the identity or its role.
-    pub async fn access(&self, share: &Share, deadline: Instant) -> Result<Access, Failure> {
-        access::ensure(self.arm, self.storage, &share.name, deadline).await
+    /// Whatever keeps Azure from telling.
+    pub async fn check(&self, deadline: Instant) -> Result<(), Failure> {
+        Ok(self.shares.service(deadline).await?)
+    }
+
+    /// What opens these shares from the person's server, and nothing else; `home` is the name of the person's own, or what it
+    /// would be. May be repeated.
+    ///
+    /// # Errors
+    /// Whatever kept Azure from making the identity or its roles.
+    pub async fn access(
+        &self,
+        home: &str,
+        shares: &[String],
+        deadline: Instant,
+    ) -> Result<Access, Failure> {
+        access::ensure(self.arm, self.storage, home, shares, deadline).await
     }
 
     /// By its name, and else by its marks: a renamed person's share keeps its name.
