@@ -19,8 +19,8 @@ use super::{Azure, arm, authorize, client, entra, grants, managed_identity, stor
 use crate::call::{BODY_LIMIT, broken, cut};
 use crate::calls::{Entry, HttpPath};
 
-/// Form members that the log does not show.
-const SECRETS: [&str; 7] = [
+/// Members of forms and queries that the log does not show.
+const SECRETS: [&str; 8] = [
     "client_secret",
     "client_assertion",
     "assertion",
@@ -28,6 +28,7 @@ const SECRETS: [&str; 7] = [
     "code",
     "code_verifier",
     "password",
+    "sig",
 ];
 
 pub type Pairs = Vec<(String, String)>;
@@ -68,7 +69,7 @@ impl Incoming {
         if self.bytes.is_empty() {
             return Value::Null;
         }
-        if self.route == Route::Secret {
+        if matches!(self.route, Route::Secret | Route::Files { .. }) {
             return json!("REDACTED");
         }
         if let Ok(body) = serde_json::from_slice(&self.bytes) {
@@ -95,7 +96,9 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: Vec<(&'static str, String)>,
     pub content_type: &'static str,
-    pub body: String,
+    pub body: Bytes,
+    /// Headers whose names nobody knew before.
+    pub extra: Vec<(String, String)>,
     pub code: Option<String>,
 }
 
@@ -105,14 +108,15 @@ impl Reply {
             status,
             headers: Vec::new(),
             content_type: "application/json; charset=utf-8",
-            body: body.to_string(),
+            body: body.to_string().into(),
+            extra: Vec::new(),
             code: None,
         }
     }
 
     pub fn empty(status: StatusCode) -> Self {
         Self {
-            body: String::new(),
+            body: Bytes::new(),
             ..Self::json(status, &Value::Null)
         }
     }
@@ -120,7 +124,7 @@ impl Reply {
     pub fn html(body: String) -> Self {
         Self {
             content_type: "text/html; charset=utf-8",
-            body,
+            body: body.into(),
             ..Self::empty(StatusCode::OK)
         }
     }
@@ -205,7 +209,11 @@ async fn read(azure: &Azure, request: Request<Body>) -> Option<Incoming> {
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
         .into_owned()
         .collect();
-    let route = path::parse(&path);
+    let files = storage::files_route(&parts.method, &parts.headers, &query, &path);
+    let route = files.map_or_else(
+        || path::parse(&path),
+        |(account, operation)| Route::Files { account, operation },
+    );
     let forwarded = |name: &str| {
         parts
             .headers
@@ -239,6 +247,9 @@ fn instead(
     principal: Option<&Principal>,
     fault: &Fault,
 ) -> Option<Reply> {
+    if let (Route::Files { .. }, Some(reply)) = (&incoming.route, storage::fault_of_files(fault)) {
+        return Some(reply);
+    }
     let arm = matches!(incoming.route, Route::Arm(_) | Route::Secret);
     let status = match fault.kind {
         Kind::Throttle => StatusCode::TOO_MANY_REQUESTS,
@@ -323,6 +334,9 @@ fn act(
         (Route::MachineIdentity { .. } | Route::AppServiceIdentity, _) => {
             return managed_identity::answer(azure, incoming);
         }
+        (Route::Files { account, operation }, _) => {
+            return storage::answer_for_files(azure, incoming, account, operation);
+        }
         (Route::Secret, _) => return storage::answer_secret(azure, incoming),
         (Route::Unknown | Route::Arm(_), _) => {
             return ArmError::not_found("NotFound", "The emulator has nothing at this path.")
@@ -340,7 +354,7 @@ fn after(azure: &Azure, incoming: &Incoming, reply: Reply, fault: Option<&Fault>
             cut()
         }
         Some(Kind::Truncated) => {
-            let half = Bytes::copy_from_slice(&reply.body.as_bytes()[..reply.body.len() / 2]);
+            let half = reply.body.slice(..reply.body.len() / 2);
             let length = reply.body.len();
             let mut response = log(azure, incoming, reply);
             *response.body_mut() = Body::from_stream(broken(half));
@@ -390,11 +404,13 @@ fn log(azure: &Azure, incoming: &Incoming, reply: Reply) -> Response {
     headers.push(("x-ms-request-id", request_id));
     headers.push(("x-ms-correlation-request-id", correlation_id));
     headers.push(("cache-control", "no-cache".to_owned()));
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+    let named = headers
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    for (name, value) in named.chain(reply.extra) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            response.headers_mut().insert(name, value);
         }
     }
     response
