@@ -151,7 +151,7 @@ def test_after_a_restart_a_thousand_servers_are_found_running_within_the_quotas(
         emulator.settings(quotas="documented")
         emulator.reset_calls()
         with program.Serve(emulator.env()) as serve:
-            numbers = [serve.begin(ask.poll(ask.target(state), max_age_ms=27_000, timeout_ms=5000)) for state in states]
+            numbers = [serve.begin(ask.poll(ask.target(state), max_age_ms=27_000)) for state in states]
             assert phases(serve, numbers) == {"running"}
             assert emulator.calls("DescribeTasks") <= 20
             assert emulator.calls("StopTask") == 0
