@@ -8,6 +8,7 @@ mod content;
 mod files;
 mod identities;
 mod limits;
+pub mod mounting;
 pub mod path;
 mod roles;
 mod shares;
