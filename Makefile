@@ -38,12 +38,13 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
 		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests/emulator
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
+		$(VENV)/bin/python -m pytest -q -rs -c tests/pytest.ini -n 2 tests/mount
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
 		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py --azure
 
 format:
 	cargo fmt --all

@@ -264,9 +264,13 @@ impl Site for Workspace {
         &self.id
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     /// One list tells about all, however many there are.
-    fn batch(&self) -> Option<usize> {
-        None
+    fn calls_for(&self, _servers: usize) -> u32 {
+        1
     }
 
     fn observe<'a>(

@@ -266,9 +266,9 @@ find_place() {
 # True if the share is mounted there already; whatever else is mounted there is a failure.
 is_mounted() {
     local there source type flags wanted=${read_only:+ro}
-    there=$(within 20 findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS --mountpoint "$place" | tail -n 1) || true
-    [[ -n $there ]] || return 1
-    read -r source type flags <<<"$there"
+    there=$(within 20 findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS --mountpoint "$place") || return 1
+    # The last one is on top.
+    read -r source type flags <<<"${there##*$'\n'}"
     [[ $type == cifs && $source == "//$server/$share" ]] || fail $BAD_MOUNT_POINT "$source is mounted at $place already"
     [[ ,$flags, == *,${wanted:-rw},* ]] || fail $BAD_MOUNT_POINT "it is mounted at $place already, and not ${wanted:-rw}"
 }
@@ -282,7 +282,7 @@ make_mount_point() {
         say "warning: $place is not empty; what is in it is hidden while the share is mounted"
     else
         # Without the share nobody should write there by mistake: it would be lost with the instance.
-        chown root:root "$place" && chmod 0555 "$place"
+        install -d -o root -g root -m 0555 "$place"
     fi
 }
 

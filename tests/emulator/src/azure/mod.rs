@@ -18,7 +18,6 @@ mod operations;
 pub mod options;
 mod path;
 mod process;
-mod reply;
 mod request;
 mod role;
 mod settings;
