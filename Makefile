@@ -45,6 +45,7 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 ## bench: the figures of benches/README.md, with the peer beside ours
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py --azure
 
 format:
 	cargo fmt --all

@@ -1,8 +1,8 @@
 """The hub's side of the figures: real spawner objects in a process of their own, ours or the peer's.
 
-`Side` starts it and talks to it in JSON lines; run as a program (`hub_side.py ours|peer`) it makes the spawners as the
-hub does, from a database and the hub's settings, and calls their methods. There is no hub around them: what a hub does
-for a server besides (its own queries, its proxy's routes) is the same for every spawner.
+`Side` starts it and talks to it in JSON lines; run as a program (`hub_side.py ours|peer|azure|idle`) it makes the
+spawners as the hub does, from a database and the hub's settings, and calls their methods. There is no hub around them:
+what a hub does for a server besides (its own queries, its proxy's routes) is the same for every spawner.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Any
 
 PACKAGES = {"ours": "cloudspawner", "peer": "fargatespawner"}
+# How long the loop's own watch sleeps; what it oversleeps is a stall.
+TICK_MS = 1
 
 Json = dict[str, Any]
 
@@ -33,9 +35,9 @@ class Side:
         """Start it.
 
         Args:
-            which: "ours" or "peer".
+            which: "ours" or "peer" for Fargate; "azure", or "idle", which does nothing.
             env: its environment.
-            host: the ECS host, for `aws_ecs_host`.
+            host: the ECS host, for `aws_ecs_host`; for "azure" AMLSpawner's traits as JSON.
             program: where our program is.
         """
         self.process = subprocess.Popen(  # noqa: S603 - this very file
@@ -108,6 +110,50 @@ def run_task_args(spawner: Any) -> Json:
     }
 
 
+def fargate(which: str, host: str, program: str) -> tuple[type, Json]:
+    """The class of ours or the peer's, and its configuration."""
+    package = import_module(PACKAGES[which])
+    spawner = {
+        "aws_region": "eu-west-1",
+        "aws_ecs_host": host,
+        "notebook_port": 8888,
+        "notebook_scheme": "http",
+        "get_run_task_args": run_task_args,
+        "authentication_class": package.FargateSpawnerSecretAccessKeyAuthentication,
+    }
+    if which == "ours":
+        spawner["program"] = [program]
+    key = {
+        "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
+    }
+    traits = {"FargateSpawner": spawner, "FargateSpawnerSecretAccessKeyAuthentication": key}
+    return package.FargateSpawner, traits
+
+
+def azure(_: str, traits: str, program: str) -> tuple[type, Json]:
+    """AMLSpawner, for which there is no peer."""
+    spawner = {**json.loads(traits), "program": [program]}
+    return import_module("cloudspawner").AMLSpawner, {"AMLSpawner": spawner}
+
+
+def idle(*_: str) -> tuple[type, Json]:
+    """A spawner that does nothing: what its starts and polls take is the measuring itself."""
+    from jupyterhub.spawner import Spawner  # noqa: PLC0415
+
+    class IdleSpawner(Spawner):
+        async def start(self) -> str:
+            return "http://127.0.0.1:1"
+
+        async def poll(self) -> None:
+            return None
+
+        async def stop(self, now: bool = False) -> None:
+            del now
+
+    return IdleSpawner, {}
+
+
 class Warnings(logging.Handler):
     """Counts them: our poll never raises, and says "alive" of what it could not find out."""
 
@@ -128,39 +174,22 @@ class Spawners:
         from jupyterhub.objects import Hub  # noqa: PLC0415
         from traitlets.config import Config  # noqa: PLC0415
 
-        package = import_module(PACKAGES[which])
-        self.ours = which == "ours"
+        self.ours = which in ("ours", "azure")
         logging.disable(logging.INFO)  # else alembic tells of each new database
         self.db = orm.new_session_factory("sqlite:///:memory:")()
-        spawner = {
-            "aws_region": "eu-west-1",
-            "aws_ecs_host": host,
-            "notebook_port": 8888,
-            "notebook_scheme": "http",
-            "get_run_task_args": run_task_args,
-            "authentication_class": package.FargateSpawnerSecretAccessKeyAuthentication,
-        }
-        if self.ours:
-            spawner["program"] = [program]
-        config = Config(
-            FargateSpawner=spawner,
-            FargateSpawnerSecretAccessKeyAuthentication={
-                "aws_access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
-                "aws_secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
-            },
-        )
+        spawner_class, traits = {"azure": azure, "idle": idle}.get(which, fargate)(which, host, program)
         self.settings = {
             "cookie_secret": b"0123456789abcdef" * 2,
             "hub": Hub(base_url="/hub/"),
-            "config": config,
-            "spawner_class": package.FargateSpawner,
+            "config": Config(traits),
+            "spawner_class": spawner_class,
             "allow_named_servers": True,
         }
         self.made: list[Any] = []
         self.total = 0
         self.warnings = Warnings()
 
-    def make(self, count: int) -> None:
+    async def make(self, count: int) -> None:
         """So many spawners of users of their own, ready to start."""
         from jupyterhub import orm  # noqa: PLC0415
         from jupyterhub.objects import Server  # noqa: PLC0415
@@ -183,14 +212,18 @@ class Spawners:
 
     async def start(self, *, count: int) -> list[Json]:
         """Start so many at once; when each returned, and what."""
-        self.make(count)
+        await self.make(count)
+        return await self.begin()
+
+    async def begin(self) -> list[Json]:
+        """Start those that were made."""
 
         async def one(spawner: Any) -> Json:
             try:
                 url, error = await spawner.start(), None
             except Exception as failure:
                 url, error = "", repr(failure)
-            return {"returned_at_ms": time.time() * 1000, "url": url, "error": error}
+            return {"user": spawner.user.name, "returned_at_ms": time.time() * 1000, "url": url, "error": error}
 
         return await asyncio.gather(*map(one, self.made))
 
@@ -224,7 +257,7 @@ class Spawners:
 
     async def adopt(self, *, states: list[Json]) -> None:
         """Make spawners of servers that run already, as after a restart of the hub."""
-        self.make(len(states))
+        await self.make(len(states))
         for spawner, state in zip(self.made, states, strict=True):
             spawner.load_state(state)
 
@@ -239,7 +272,6 @@ class Spawners:
             spawner.poll_interval = interval
         cpu_ms, wrong, polls = [], 0, alone or len(self.made)
         self.warnings.count = 0
-        gc.collect()
         for _ in range(rounds):
             before = time.process_time()
             if alone:
@@ -254,7 +286,6 @@ class Spawners:
         """Poll so many servers one by one, with a pause before each, which is not counted."""
         cpu_ms, wrong = 0.0, 0
         self.warnings.count = 0
-        gc.collect()
         for spawner in self.made[:count]:
             spawner.poll_interval = 30
             await asyncio.sleep(pause_ms / 1000)
@@ -281,6 +312,28 @@ class Spawners:
         wrong = sum(await asyncio.gather(*(one(*pair) for pair in enumerate(self.made))))
         return {"wrong": wrong + self.warnings.count}
 
+    async def stalls(self, *, of: str, **arguments: Any) -> Json:
+        """Do something of these, and tell the longest time for which the event loop was blocked meanwhile.
+
+        Returns:
+            what was answered, and milliseconds, of the loop's own watch, which wakes each millisecond.
+        """
+        longest, done = 0.0, False
+
+        async def watch() -> None:
+            nonlocal longest
+            while not done:
+                before = time.monotonic()
+                await asyncio.sleep(TICK_MS / 1000)
+                longest = max(longest, (time.monotonic() - before) * 1000 - TICK_MS)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        answer = await getattr(self, of)(**arguments)
+        done = True
+        await watching
+        return {"answer": answer, "longest_ms": longest}
+
     async def _poll(self, spawner: Any) -> object:
         try:
             return await spawner.poll()
@@ -296,6 +349,7 @@ async def serve(spawners: Spawners) -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         request = json.loads(line)
+        gc.collect()  # what was before shall not fall into what is measured
         answer = await getattr(spawners, request.pop("do"))(**request)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

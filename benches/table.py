@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- the table: written by run.py --write -->", "<!-- end of the table -->"
+FARGATE = ("<!-- the table: written by run.py --write -->", "<!-- end of the table -->")
+AZURE = ("<!-- Azure's table: written by run.py --azure --write -->", "<!-- end of Azure's table -->")
 HEAD = ("figure", "ours", "target", "peer", "peer / ours")
 
 
@@ -96,8 +97,9 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def write(figures: str) -> None:
-    """Put the figures into the README, in place of the last ones."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}")
+def write(figures: str, between: tuple[str, str]) -> None:
+    """Put the figures into the README, in place of the last ones between these two lines."""
+    begin, end = between
+    before, _, rest = README.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    README.write_text(f"{before}{begin}\n{figures}\n{end}{after}")

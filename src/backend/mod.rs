@@ -115,13 +115,8 @@ pub trait Site: Send + Sync {
     /// The same for all requests that mean the same place with the same credentials.
     fn id(&self) -> &str;
 
-    /// How many servers one call tells about; the room that is left in a call is filled up to this.
-    fn batch(&self) -> usize;
-
-    /// How many calls it takes to look at so many servers: the more it takes, the more slowly starts look.
-    fn calls_for(&self, servers: usize) -> u32 {
-        u32::try_from(servers.div_ceil(self.batch())).unwrap_or(u32::MAX)
-    }
+    /// How many servers one call tells about; none where one list tells about all.
+    fn batch(&self) -> Option<usize>;
 
     /// Asks how these are; the answers are in their order. One bad record never fails the others. May be repeated.
     fn observe<'a>(

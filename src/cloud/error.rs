@@ -182,6 +182,12 @@ impl CloudError {
     }
 }
 
+impl From<CloudError> for Failure {
+    fn from(error: CloudError) -> Self {
+        error.into_failure()
+    }
+}
+
 /// What an HTTP status means where the cloud's own code is not known.
 #[must_use]
 pub fn code_of_status(http_status: u16) -> Code {

@@ -4,6 +4,8 @@
 //! storage, or makes it once, and says how it is mounted; who calls it is the backend's business. It never removes anything
 //! unless it is asked to by name.
 
+pub mod azure_files;
+
 use crate::error::Failure;
 use crate::hash::{encoded, fingerprint};
 use crate::wire::Code;
@@ -99,6 +101,11 @@ pub struct Mount {
     /// The person's own storage, or one that all share.
     #[serde(default = "yes")]
     pub per_user: bool,
+    /// Whether a start goes on without it.
+    #[serde(default, rename = "mount_optional")]
+    pub optional: bool,
+    /// The set of homes.
+    pub storage_id: Option<String>,
     /// The kind's own fields.
     #[serde(flatten)]
     pub own: Map<String, Value>,

@@ -1,9 +1,15 @@
 //! Watch groups: the servers of one place are looked at together, and one refresh answers everybody.
 //!
-//! A poll whose observation is too old refreshes the whole group. A start that waits refreshes only the servers that
-//! starts wait for; the room that is left in its last batch goes to those that were seen longest ago.
+//! A poll whose observation is too old makes a refresh of all servers that polls wait for just then, a start one of those
+//! that starts wait for. The room that is left in the last call goes to those that were asked about longest ago and not
+//! looked at since, for they are the next whom somebody asks about: a hub that polls its servers in turn makes a call for each hundred of
+//! them, evenly in time, and no poll waits for more than its own. Where one list tells about all, a poll refreshes all.
+//!
+//! Nothing is refreshed while nobody asks.
 
 use crate::backend::{Record, Sighting, Site};
+use crate::error::Failure;
+use crate::wire::Code;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,11 +38,16 @@ struct Group {
 
 struct Member {
     record: Arc<Record>,
+    /// What was asked before may not know of what this program has done to the server meanwhile.
+    joined: Instant,
     last: Option<Look>,
     /// When the cloud last told how it is.
     known_at: Option<Instant>,
+    /// Whether a poll waits for the next refresh.
+    wanted: bool,
     asked: Instant,
-    stays: Duration,
+    /// What its last poll accepted.
+    max_age: Duration,
     followers: u32,
 }
 
@@ -44,7 +55,9 @@ struct Member {
 #[derive(Debug, Clone)]
 pub struct Look {
     /// When the cloud was asked.
-    pub at: Instant,
+    began: Instant,
+    /// When it had answered.
+    ended: Instant,
     /// What it told.
     pub sighting: Sighting,
     /// Whether it has told of this server before or now.
@@ -52,8 +65,17 @@ pub struct Look {
 }
 
 enum Whom {
-    All,
+    Polled,
     Followed,
+}
+
+impl Member {
+    /// Whether what is known will be young enough when the next poll comes. The shim accepts nine tenths of its poll interval
+    /// (protocol, poll), so that poll comes a ninth later than what is accepted.
+    fn is_known_at_the_next_poll(&self) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|look| look.began >= self.asked + self.max_age / 9)
+    }
 }
 
 impl Watch {
@@ -68,18 +90,16 @@ impl Watch {
         deadline: Instant,
     ) -> Look {
         let group = self.group(site);
-        let reference = record.reference.clone().unwrap_or_default();
         let arrived = Instant::now();
-        let fresh_enough = |look: &Look| look.at + max_age >= arrived && !max_age.is_zero();
-        if let Some(look) = group.join(record, max_age).filter(fresh_enough) {
+        if let Some(look) = group.join(record, max_age) {
             return look;
         }
         group
-            .refreshed(&reference, arrived, Whom::All, deadline)
+            .refreshed(record, arrived, Whom::Polled, deadline)
             .await
     }
 
-    /// Makes the server a member of its group, so that the next refresh asks about it too.
+    /// Makes the server a member of its group, so that the next refresh asks about it too where what is known is too old.
     pub fn join(&self, site: &Arc<dyn Site>, record: &Record, max_age: Duration) {
         self.group(site).join(record, max_age);
     }
@@ -87,25 +107,25 @@ impl Watch {
     /// Watches a server closely, for a start, until the result is dropped.
     pub fn follow(&self, site: &Arc<dyn Site>, record: &Record) -> Follow {
         let group = self.group(site);
-        group.join(record, Duration::ZERO);
-        let reference = record.reference.clone().unwrap_or_default();
-        if let Some(member) = group.lock().get_mut(&reference) {
-            member.followers += 1;
-        }
+        group.member(record, |member| member.followers += 1);
         Follow {
             group,
-            reference,
+            record: record.clone(),
             pause: FIRST_LOOK,
         }
     }
 
-    /// Drops a server that has ended.
+    /// Drops a server that has ended or that something was done to.
     pub fn forget(&self, site: &Arc<dyn Site>, reference: &str) {
         let mut groups = lock(&self.groups);
         if let Some(group) = groups.get(site.id()) {
             let mut members = group.lock();
-            if members.get(reference).is_some_and(|m| m.followers == 0) {
-                members.remove(reference);
+            if let Some(mut member) = members.remove(reference)
+                && member.followers > 0
+            {
+                member.last = None;
+                member.joined = Instant::now();
+                members.insert(reference.to_owned(), member);
             }
             let empty = members.is_empty();
             drop(members);
@@ -130,102 +150,129 @@ impl Watch {
 }
 
 impl Group {
-    /// Makes the server a member, or says that it was asked for again; gives what is known of it.
+    /// Makes the server a member, or says that it was asked for again; gives what is known of it, if that is young enough.
     fn join(&self, record: &Record, max_age: Duration) -> Option<Look> {
+        self.member(record, |member| {
+            member.asked = Instant::now();
+            if !max_age.is_zero() {
+                member.max_age = max_age;
+            }
+            let young = |look: &&Look| !max_age.is_zero() && look.began + max_age >= member.asked;
+            let look = member.last.as_ref().filter(young).cloned();
+            member.wanted |= look.is_none();
+            look
+        })
+    }
+
+    fn member<T>(&self, record: &Record, work: impl FnOnce(&mut Member) -> T) -> T {
         let reference = record.reference.clone().unwrap_or_default();
         let mut members = self.lock();
-        let now = Instant::now();
         let member = members.entry(reference).or_insert_with(|| Member {
             record: Arc::new(record.clone()),
+            joined: Instant::now(),
             last: None,
             known_at: None,
-            asked: now,
-            stays: LEAVES_AFTER,
+            wanted: false,
+            asked: Instant::now(),
+            max_age: Duration::ZERO,
             followers: 0,
         });
         if *member.record != *record {
             member.record = Arc::new(record.clone());
         }
-        member.asked = now;
-        member.stays = member.stays.max(max_age * 3);
-        member.last.clone()
+        work(member)
     }
 
     /// Waits for a refresh that ended after `since`; leads one itself where nobody else does.
     async fn refreshed(
         &self,
-        reference: &str,
+        record: &Record,
         since: Instant,
         whom: Whom,
         deadline: Instant,
     ) -> Look {
+        let reference = record.reference.as_deref().unwrap_or_default();
         let _flight = self.flight.lock().await;
-        let known = |look: &Look| look.at >= since;
+        let known = |look: &Look| look.ended >= since;
         if let Some(look) = self.last(reference).filter(known) {
             return look;
         }
+        // It may have left while this waited, since somebody stopped it.
+        self.member(record, |member| member.wanted = true);
+        let began = Instant::now();
         let records = match whom {
-            Whom::All => self.everybody(),
+            Whom::Polled => self.polled(began),
             Whom::Followed => self.followed(),
         };
         tracing::debug!(servers = records.len(), "refreshing a watch group");
         let sightings = self.site.observe(&records, deadline).await;
-        let at = Instant::now();
-        {
-            let mut members = self.lock();
-            for (record, sighting) in records.iter().zip(sightings) {
-                let reference = record.reference.as_deref().unwrap_or_default();
-                if let Some(member) = members.get_mut(reference) {
-                    let seen_before = member.last.as_ref().is_some_and(|l| l.ever_seen);
-                    if !matches!(sighting, Sighting::Unclear(_)) {
-                        member.known_at = Some(at);
-                    }
-                    member.last = Some(Look {
-                        at,
-                        ever_seen: seen_before || matches!(sighting, Sighting::Seen(_)),
-                        sighting,
-                    });
+        let ended = Instant::now();
+        let own = records.iter().zip(&sightings);
+        let own = own.filter(|(one, _)| one.reference == record.reference);
+        let own = own.map(|(_, sighting)| sighting.clone()).next();
+        self.keep(&records, sightings, began, ended);
+        let look = self.last(reference).filter(known);
+        look.unwrap_or_else(|| Look {
+            began,
+            ended,
+            ever_seen: matches!(own, Some(Sighting::Seen(_))),
+            sighting: own.unwrap_or_else(not_asked),
+        })
+    }
+
+    fn keep(
+        &self,
+        records: &[Arc<Record>],
+        sightings: Vec<Sighting>,
+        began: Instant,
+        ended: Instant,
+    ) {
+        let mut members = self.lock();
+        for (record, sighting) in records.iter().zip(sightings) {
+            let reference = record.reference.as_deref().unwrap_or_default();
+            if let Some(member) = members.get_mut(reference).filter(|m| m.joined <= began) {
+                let seen_before = member.last.as_ref().is_some_and(|l| l.ever_seen);
+                member.wanted = false;
+                if !matches!(sighting, Sighting::Unclear(_)) {
+                    member.known_at = Some(ended);
                 }
+                member.last = Some(Look {
+                    began,
+                    ended,
+                    ever_seen: seen_before || matches!(sighting, Sighting::Seen(_)),
+                    sighting,
+                });
             }
         }
-        // A server that left the group meanwhile was stopped by someone: nothing is known of it any more.
-        self.last(reference).unwrap_or(Look {
-            at,
-            sighting: Sighting::Missing,
-            ever_seen: true,
-        })
     }
 
     fn last(&self, reference: &str) -> Option<Look> {
         self.lock().get(reference)?.last.clone()
     }
 
-    fn everybody(&self) -> Vec<Arc<Record>> {
-        let now = Instant::now();
+    fn polled(&self, now: Instant) -> Vec<Arc<Record>> {
         let mut members = self.lock();
-        members.retain(|_, m| m.followers > 0 || now < m.asked + m.stays);
-        let mut all: Vec<_> = members.values().collect();
-        // Where a quota does not last for all, those of whom nothing is known for the longest time come first.
-        all.sort_by_key(|m| m.known_at);
-        all.into_iter().map(|m| m.record.clone()).collect()
+        members.retain(|_, m| m.followers > 0 || now < m.asked + LEAVES_AFTER.max(m.max_age * 3));
+        match self.site.batch() {
+            Some(batch) => choose(&members, batch, |member| member.wanted),
+            None => all(&members),
+        }
     }
 
     fn followed(&self) -> Vec<Arc<Record>> {
-        let members = self.lock();
-        let (followed, mut others): (Vec<_>, Vec<_>) =
-            members.values().partition(|m| m.followers > 0);
-        others.sort_by_key(|m| m.last.as_ref().map(|l| l.at));
-        let room = followed.len().next_multiple_of(self.site.batch()) - followed.len();
-        followed
-            .into_iter()
-            .chain(others.into_iter().take(room))
-            .map(|m| m.record.clone())
-            .collect()
+        choose(&self.lock(), self.site.batch().unwrap_or(1), |member| {
+            member.followers > 0
+        })
     }
 
+    /// How many calls it takes to look at all that starts wait for: the more it takes, the more slowly starts look.
     fn calls_for_followed(&self) -> u32 {
         let followed = self.lock().values().filter(|m| m.followers > 0).count();
-        self.site.calls_for(followed)
+        let calls = self
+            .site
+            .batch()
+            .map_or(1, |batch| followed.div_ceil(batch));
+        u32::try_from(calls).unwrap_or(u32::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Member>> {
@@ -236,21 +283,21 @@ impl Group {
 /// A start's close look at its own server.
 pub struct Follow {
     group: Arc<Group>,
-    reference: String,
+    record: Record,
     pause: Duration,
 }
 
 impl Follow {
     /// The next observation, as soon as it is worth asking; starts that run side by side share each refresh.
     pub async fn next(&mut self, deadline: Instant) -> Look {
-        let last = self.group.last(&self.reference).map(|look| look.at);
+        let last = self.group.last(self.reference()).map(|look| look.ended);
         let calls = self.group.calls_for_followed().max(1);
         let due = last.unwrap_or_else(Instant::now) + self.pause * calls;
         tokio::time::sleep_until(due).await;
         let newer = last.map_or(due, |at| at + Duration::from_nanos(1));
         let look = self
             .group
-            .refreshed(&self.reference, newer, Whom::Followed, deadline)
+            .refreshed(&self.record, newer, Whom::Followed, deadline)
             .await;
         self.pause = match &look.sighting {
             Sighting::Seen(report) => report.look_again,
@@ -259,16 +306,54 @@ impl Follow {
         };
         look
     }
+
+    fn reference(&self) -> &str {
+        self.record.reference.as_deref().unwrap_or_default()
+    }
 }
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        if let Some(member) = self.group.lock().get_mut(&self.reference) {
+        if let Some(member) = self.group.lock().get_mut(self.reference()) {
             member.followers = member.followers.saturating_sub(1);
         }
     }
 }
 
+/// No proof of anything.
+fn not_asked() -> Sighting {
+    Sighting::Unclear(Failure::new(
+        Code::Unavailable,
+        "the server was not among those that were asked about",
+    ))
+}
+
+/// Where a quota does not last for all, those of whom nothing is known for the longest time come first.
+fn all(members: &HashMap<String, Member>) -> Vec<Arc<Record>> {
+    let mut all: Vec<_> = members.values().collect();
+    all.sort_by_key(|m| m.known_at);
+    all.into_iter().map(|m| m.record.clone()).collect()
+}
+
+/// Those that are meant, and as many others as their last call has room for.
+fn choose(
+    members: &HashMap<String, Member>,
+    batch: usize,
+    meant: impl Fn(&Member) -> bool,
+) -> Vec<Arc<Record>> {
+    let (meant, mut others): (Vec<_>, Vec<_>) = members.values().partition(|m| meant(m));
+    let room = meant.len().next_multiple_of(batch) - meant.len();
+    if room < others.len() {
+        others.select_nth_unstable_by_key(room, |m| (m.is_known_at_the_next_poll(), m.asked));
+        others.truncate(room);
+    }
+    let chosen = meant.into_iter().chain(others);
+    chosen.map(|m| m.record.clone()).collect()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

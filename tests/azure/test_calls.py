@@ -7,30 +7,15 @@ from typing import Any
 
 import pytest
 
-from support import ask, program, states
+from support import ask, program
 from support.azure import APP, Azure
+from support.states import azure_running
 
 Json = dict[str, Any]
 
 SERVERS = 1000
 READS_MORE = 2
 """What a refresh may cost beside the pages of its list."""
-
-
-def adopted(azure: Azure, count: int) -> list[Json]:
-    """So many instances that run, and targets with their states, as after a restart of the hub."""
-    azure.azure_admin("instances", {"name": "cs", "workspace": azure.azure["workspace"], "count": count})
-    place = {name: azure.azure[name] for name in ("resource_group", "workspace")}
-    targets = []
-    for number in range(count):
-        user = f"user{number}"
-        data = {
-            "key": states.key(user), "hub": "prod", "attempt": f"attempt-{number:04}", "attempted_at_ms": states.now_ms(),
-            "service_prefix": f"/user/{user}/", "ref": f"csn{number}", "url": "http://127.0.0.1:9001",
-            "subscription_id": azure.azure["subscription"], **place,
-        }  # fmt: skip
-        targets.append({"server": ask.server(user), "state": {"v": 1, "backend": "azure_ml", "data": data}})
-    return targets
 
 
 def refresh(azure: Azure, serve: program.Serve, targets: list[Json], timeout_ms: int = 20_000) -> tuple[Json, list[str]]:
@@ -45,7 +30,7 @@ def refresh(azure: Azure, serve: program.Serve, targets: list[Json], timeout_ms:
 @pytest.mark.parametrize("page", [25, 100])
 def test_a_thousand_instances_cost_the_pages_of_one_list(page: int) -> None:
     with Azure("--azure-page-size", str(page), "--azure-quotas", "documented") as azure:
-        targets = adopted(azure, SERVERS)
+        targets = azure_running(azure, SERVERS)
         with program.Serve(azure.env()) as serve:
             for looks in range(3):
                 calls, phases = refresh(azure, serve, targets)
@@ -60,7 +45,7 @@ def test_a_thousand_instances_cost_the_pages_of_one_list(page: int) -> None:
 def test_where_the_list_tells_no_state_each_instance_is_read_once_within_the_quota() -> None:
     count = 200
     with Azure("--azure-list-without-state", "--azure-quotas", "documented") as azure:
-        targets = adopted(azure, count)
+        targets = azure_running(azure, count)
         with program.Serve(azure.env()) as serve:
             calls, phases = refresh(azure, serve, targets)
     assert set(phases) == {"running"}
@@ -70,7 +55,7 @@ def test_where_the_list_tells_no_state_each_instance_is_read_once_within_the_quo
 
 def test_those_of_whom_nothing_is_known_come_first_in_the_next_look() -> None:
     with Azure("--azure-list-without-state") as azure:
-        targets = adopted(azure, 30)
+        targets = azure_running(azure, 30)
         known: set[int] = set()
         with program.Serve(azure.env()) as serve:
             for _ in range(5):

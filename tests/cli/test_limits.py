@@ -1,5 +1,6 @@
 """The account's quotas: many starts at once all succeed, in order, and a cloud that throttles is not pressed."""
 
+import time
 from typing import Any
 
 from support import ask, program
@@ -132,8 +133,44 @@ def test_another_services_throttling_that_ecs_passes_on_is_waited_out(emulator: 
     assert len(emulator.tasks()) == 1
 
 
-def states(emulator: Emulator, count: int) -> list[dict[str, Any]]:
-    """So many servers that run."""
+def adopted(emulator: Emulator, count: int) -> list[dict[str, Any]]:
+    """The states of so many servers that run."""
     arns = emulator.run(count)
     emulator.wait_for_status("RUNNING")
     return [state_of(emulator, n, ref=arn, url="http://127.0.0.1:8888") for n, arn in enumerate(arns)]
+
+
+def phases(serve: program.Serve, numbers: list[str]) -> set[str]:
+    """What these polls of one server each told."""
+    return {serve.last(number)["result"]["servers"][0]["phase"] for number in numbers}
+
+
+def test_after_a_restart_a_thousand_servers_are_found_running_within_the_quotas() -> None:
+    with Emulator() as emulator:
+        states = adopted(emulator, 1000)
+        emulator.settings(quotas="documented")
+        emulator.reset_calls()
+        with program.Serve(emulator.env()) as serve:
+            numbers = [serve.begin(ask.poll(ask.target(state), max_age_ms=27_000)) for state in states]
+            assert phases(serve, numbers) == {"running"}
+            assert emulator.calls("DescribeTasks") <= 20
+            assert emulator.calls("StopTask") == 0
+
+
+def test_servers_that_are_polled_in_turn_cost_a_call_for_each_hundred_of_them_in_an_interval() -> None:
+    interval = 4.0
+    with Emulator() as emulator, program.Serve(emulator.env()) as serve:
+        states = adopted(emulator, 300)
+        max_age_ms = int(interval * 900)
+        serve.ask(ask.poll(*map(ask.target, states), max_age_ms=max_age_ms))
+        began = time.monotonic()
+        numbers = []
+        for turn in range(3):
+            for position, state in enumerate(states):
+                due = began + interval * (turn + position / len(states))
+                time.sleep(max(0, due - time.monotonic()))
+                numbers.append(serve.begin(ask.poll(ask.target(state), max_age_ms=max_age_ms)))
+            if turn == 0:
+                emulator.reset_calls()
+        assert phases(serve, numbers) == {"running"}
+        assert emulator.calls("DescribeTasks") <= 2 * (3 + 1)

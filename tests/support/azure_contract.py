@@ -20,8 +20,10 @@ SCHEMA = FOLDER / f"jsonschema/{VERSION}/Microsoft.MachineLearningServices.json"
 
 Json = dict[str, Any]
 
-NO_SWAGGER = re.compile(r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?", re.IGNORECASE)
-"""Microsoft.Resources' own two resources, whose swagger is not at hand."""
+NO_SWAGGER = re.compile(
+    r"/subscriptions/[^/]+(/resourceGroups/[^/]+)?|.*/providers/Microsoft\.(ManagedIdentity|Authorization)/.*", re.IGNORECASE
+)
+"""Microsoft.Resources' own two resources, identities and role assignments, whose swagger is not at hand."""
 
 OPERATION = re.compile(r"/locations/[^/]+/[A-Za-z]*Operation[A-Za-z]*/[^/]+$")
 """A long operation's address is what a header said; no swagger names it."""
@@ -94,10 +96,16 @@ def _parameter(document: Json, file: Path, parameter: Json) -> Json:
     where, _, name = reference.partition("#/parameters/")
     if where:
         common = re.search(r"/(v\d)/types\.json$", where)
-        elsewhere = FOLDER / f"swagger/common-types-{common[1]}/types.json" if common else file.with_name(Path(where).name)
+        elsewhere = _common(common[1]) if common else file.with_name(Path(where).name)
         document = json.loads(elsewhere.read_text())
     found: Json = document["parameters"][name]
     return found
+
+
+def _common(version: str) -> Path:
+    """The common types; of the versions that are not at hand, the next one, whose parameters are the same."""
+    at_hand = sorted(FOLDER.glob("swagger/common-types-v*/types.json"))
+    return next(file for file in at_hand if file.parent.name.removeprefix("common-types-") >= version)
 
 
 def creation_faults(name: str, body: Json) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from support import ask
+from support.azure import Azure
 from support.emulator import Emulator
 
 State = dict[str, Any]
@@ -55,3 +56,19 @@ def running(emulator: Emulator, user: str = "ada", hub: str = "prod") -> State:
     )
     emulator.wait_for_status("RUNNING", [{"id": arn.rsplit("/", 1)[1]}])
     return state_of(emulator, key=own, hub=hub, attempt=attempt, ref=arn, url="http://127.0.0.1:8888")
+
+
+def azure_running(azure: Azure, count: int) -> list[dict[str, Any]]:
+    """So many instances that run, and targets with their states, as after a restart of the hub."""
+    azure.azure_admin("instances", {"name": "cs", "workspace": azure.azure["workspace"], "count": count})
+    place = {name: azure.azure[name] for name in ("resource_group", "workspace")}
+    targets = []
+    for number in range(count):
+        user = f"user{number}"
+        data = {
+            "key": key(user), "hub": "prod", "attempt": f"attempt-{number:04}", "attempted_at_ms": now_ms(),
+            "service_prefix": f"/user/{user}/", "ref": f"csn{number}", "url": "http://127.0.0.1:9001",
+            "subscription_id": azure.azure["subscription"], **place,
+        }  # fmt: skip
+        targets.append({"server": ask.server(user), "state": {"v": 1, "backend": "azure_ml", "data": data}})
+    return targets

@@ -2,6 +2,7 @@
 //!
 //! Bodies are JSON, so that any property passes; answers are read leniently.
 
+use super::config::check_name;
 use super::instance::Instance;
 use crate::backend::Record;
 use crate::cloud::CloudError;
@@ -17,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
-pub const VERSION: &str = "2025-12-01";
+const VERSION: &str = "2025-12-01";
 
 /// The resource provider of Azure Machine Learning.
 const PROVIDER: &str = "Microsoft.MachineLearningServices";
@@ -104,16 +105,12 @@ impl Place {
     /// # Errors
     /// `invalid_config` with the field's name.
     pub fn check(&self) -> Result<(), Failure> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
         for (name, text) in [
             ("subscription_id", &self.subscription_id),
             ("resource_group", &self.resource_group),
             ("workspace", &self.workspace),
         ] {
-            if text.is_empty() || !text.chars().all(plain) || text.chars().all(|c| c == '.') {
-                let message = format!("{text:?} has characters that Azure's names do not have");
-                return Err(Failure::invalid_config(&format!("config.{name}"), message));
-            }
+            check_name(name, text)?;
         }
         Ok(())
     }
@@ -137,6 +134,11 @@ impl Service {
             arm,
             creations: Mutex::default(),
         }
+    }
+
+    /// Resource Manager itself, for what is no business of Azure Machine Learning's.
+    pub fn resource_manager(&self) -> &ResourceManager {
+        &self.arm
     }
 
     /// In whose name, and where, calls go.
@@ -183,7 +185,7 @@ impl Service {
         let path =
             format!("/subscriptions/{subscription_id}{group}/providers/{PROVIDER}/workspaces");
         self.arm
-            .list(&path, OPERATION, deadline)
+            .list(&get(&path, OPERATION), deadline)
             .await?
             .into_iter()
             .map(|item| read(OPERATION, item))
@@ -201,7 +203,7 @@ impl Service {
         let path = format!(
             "/subscriptions/{subscription_id}/providers/{PROVIDER}/locations/{location}/vmSizes"
         );
-        let items = self.arm.list(&path, OPERATION, deadline).await?;
+        let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
         let sizes: Result<Vec<VmSize>, _> = items.into_iter().map(|i| read(OPERATION, i)).collect();
         let fits = |size: &VmSize| {
             let types = size.supported.as_ref();
@@ -237,7 +239,7 @@ impl Service {
     ) -> Result<Vec<Instance>, CloudError> {
         const OPERATION: &str = "arm:LIST computes";
         let path = format!("{}/computes", place.path());
-        let items = self.arm.list(&path, OPERATION, deadline).await?;
+        let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
         let mut instances = Vec::with_capacity(items.len());
         for item in items {
             let instance: Instance = read(OPERATION, item)?;
@@ -336,11 +338,8 @@ impl Service {
     ) -> Result<(), CloudError> {
         let path = place.compute(name);
         let call = Call {
-            method: Method::DELETE,
-            path: &path,
             query: &[("underlyingResourceAction", "Delete")],
-            body: None,
-            operation: "arm:DELETE compute",
+            ..get(&path, "arm:DELETE compute").with(Method::DELETE, None)
         };
         match self.arm.call(&call, deadline).await {
             Err(error) if error.code() != Code::NotFound => Err(error),
@@ -350,33 +349,15 @@ impl Service {
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::GET,
-        path,
-        query: &[],
-        body: None,
-        operation,
-    }
+    Call::get(path, VERSION, operation)
 }
 
 fn put<'a>(path: &'a str, body: &'a Value, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::PUT,
-        path,
-        query: &[],
-        body: Some(body),
-        operation,
-    }
+    get(path, operation).with(Method::PUT, Some(body))
 }
 
 fn post<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
-    Call {
-        method: Method::POST,
-        path,
-        query: &[],
-        body: None,
-        operation,
-    }
+    get(path, operation).with(Method::POST, None)
 }
 
 fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {

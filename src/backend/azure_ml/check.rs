@@ -5,6 +5,7 @@ use super::config::Config;
 use crate::backend::Settings;
 use crate::cloud::azure::AzureCredentials;
 use crate::error::Failure;
+use crate::mount::azure_files::{Credential, Files};
 use crate::wire::reply::Check;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,6 +52,9 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
         Ok(()) => checks.push(Check::good("workspace", &place.workspace)),
         Err(failure) => checks.push(Check::bad("workspace", &failure, "Mend the name.")),
     }
+    if config.storage.is_some() {
+        checks.push(storage_settings(&config));
+    }
     if !offline {
         let deadline = Instant::now() + TIMEOUT;
         let asked = match backend.service(&config, settings) {
@@ -80,6 +84,40 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
                 "The hub's identity needs Reader there, and the custom role to start.",
             ),
         });
+        if let (Some(_), Ok(storage), Ok(service)) = (
+            &config.storage,
+            config.storage(),
+            backend.service(&config, settings),
+        ) {
+            let files = Files::new(service.resource_manager(), &storage);
+            checks.push(match files.check(deadline).await {
+                Ok(()) => Check::good("read the storage account", &storage.account),
+                Err(failure) => Check::bad(
+                    "read the storage account",
+                    &failure,
+                    "The hub's identity needs the storage part of the custom role on the account.",
+                ),
+            });
+        }
     }
     checks
+}
+
+/// What the settings of storage open, and to whom.
+fn storage_settings(config: &Config) -> Check {
+    match config.storage() {
+        Err(failure) => Check::bad("storage", &failure, "Mend the field that is named."),
+        Ok(storage) if storage.credential == Credential::KeyVault => Check::bad(
+            "storage",
+            &"the account's key reaches every server, and opens every share of the account: people can read each other's files",
+            "Set credential to \"identity\", or keep one account for each person.",
+        ),
+        Ok(storage) => Check::good(
+            "storage",
+            &format!(
+                "each person's identity opens their own share of {} alone",
+                storage.account
+            ),
+        ),
+    }
 }

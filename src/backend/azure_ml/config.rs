@@ -3,6 +3,7 @@
 use super::api::Place;
 use crate::backend::config;
 use crate::error::Failure;
+use crate::mount::azure_files::Storage;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ const FIELDS: &[&str] = &[
     "managed_identities",
     "creation_script",
     "startup_script",
+    "storage",
 ];
 
 /// Where the redirect listens by default (protocol, config): fixed, so that it is the same after a restart.
@@ -84,6 +86,8 @@ pub struct Config {
     pub tags: Option<BTreeMap<String, String>>,
     /// More of the instance's own properties, as Azure spells them.
     pub properties: Option<Map<String, Value>>,
+    /// Where people's file shares are.
+    pub storage: Option<Storage>,
     /// Resource Manager.
     pub management_endpoint: Option<String>,
     /// Entra ID.
@@ -105,6 +109,19 @@ pub enum OnStop {
     Stop,
     /// It is deleted.
     Delete,
+}
+
+/// Refuses names that Azure does not allow: they become part of a path.
+///
+/// # Errors
+/// `invalid_config` with the field's name.
+pub fn check_name(field: &str, text: &str) -> Result<(), Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
+    if text.is_empty() || !text.chars().all(plain) || text.chars().all(|c| c == '.') {
+        let message = format!("{text:?} is no name of Azure's");
+        return Err(Failure::invalid_config(&format!("config.{field}"), message));
+    }
+    Ok(())
 }
 
 /// In whose name an instance is created.
@@ -220,6 +237,28 @@ impl Config {
             idle.iso8601()?;
         }
         Ok(config)
+    }
+
+    /// Where people's file shares are; what it leaves out is the backend's own.
+    pub fn storage(&self) -> Result<Storage, Failure> {
+        let Some(mut storage) = self.storage.clone() else {
+            let message = "is needed for spec.mounts; give at least {\"account\": …}";
+            return Err(Failure::invalid_config("config.storage", message));
+        };
+        storage.subscription_id = storage.subscription_id.or(self.subscription_id.clone());
+        storage.resource_group = storage.resource_group.or(self.resource_group.clone());
+        storage.location = storage.location.or(self.location.clone());
+        storage.check()?;
+        for (name, text) in [
+            ("subscription_id", &storage.subscription_id),
+            ("resource_group", &storage.resource_group),
+        ] {
+            check_name(
+                &format!("storage.{name}"),
+                text.as_deref().unwrap_or_default(),
+            )?;
+        }
+        Ok(storage)
     }
 
     /// Where the redirect listens, and how the proxy reaches it.

@@ -3,6 +3,7 @@
 use super::api::{Place, Service};
 use super::body;
 use super::config::Config;
+use super::home::Home;
 use super::instance::Instance;
 use super::redirect::Way;
 use super::site::{CREATED, Workspace};
@@ -43,6 +44,8 @@ pub struct InstanceLaunch {
     record: Record,
     older: Option<Record>,
     location: Option<String>,
+    home: Option<Home>,
+    warnings: Vec<String>,
     /// A PUT or POST whose answer nobody has read yet; it goes on when the one who waits is dropped.
     under_way: Option<JoinHandle<Result<(), CloudError>>>,
     /// Whether such a call may have had an effect that is not known.
@@ -84,6 +87,8 @@ impl InstanceLaunch {
         if config.create_workspace == Some(true) {
             body::workspace(&config, &record)?;
         }
+        let home = Home::read(&config, params)?;
+        let warnings = home.as_ref().map(|_| Home::warnings(&config));
         let workspace = Arc::new(Workspace::new(
             service.clone(),
             place.clone(),
@@ -96,6 +101,8 @@ impl InstanceLaunch {
             workspace,
             place,
             location: None,
+            home,
+            warnings: warnings.unwrap_or_default(),
             config,
             vm_size,
             name,
@@ -333,13 +340,19 @@ impl Launch for InstanceLaunch {
     }
 
     fn warnings(&self) -> &[String] {
-        &[]
+        &self.warnings
     }
 
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created> {
         Box::pin(async move {
             if self.record.reference.is_some() {
                 return Created::Yes;
+            }
+            if let Some(home) = &mut self.home {
+                let arm = self.service.resource_manager();
+                if let Err(failure) = home.make_ready(arm, &mut self.config, deadline).await {
+                    return give_up(failure);
+                }
             }
             match self.attempt(deadline).await {
                 Ok(created) => created,

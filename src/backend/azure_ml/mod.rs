@@ -2,13 +2,15 @@
 //!
 //! `config` reads the settings, `body` builds what is created from them, `api` is the service as far as it is used,
 //! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start, `site` is a
-//! workspace that is watched, stopped and swept, `redirect` leads people to their instances, `options` is what they may
+//! workspace that is watched, stopped and swept, `home` their people's file shares,
+//! `redirect` leads people to their instances, `options` is what they may
 //! choose from.
 
 mod api;
 mod body;
 mod check;
 mod config;
+mod home;
 mod instance;
 mod lifecycle;
 mod options;
@@ -19,8 +21,10 @@ mod status;
 use super::{Backend, Launch, Record, Settings, Site, Surroundings};
 use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens};
 use crate::error::Failure;
-use crate::wire::StartParams;
-use crate::wire::reply::{Check, OptionsResult};
+use crate::mount::Owner;
+use crate::mount::azure_files::Files;
+use crate::wire::reply::{Check, OptionsResult, Share};
+use crate::wire::{ShareAction, ShareParams, StartParams};
 use api::{Place, Service};
 use config::{Config, Identity};
 use futures_util::future::BoxFuture;
@@ -118,7 +122,6 @@ impl AzureMl {
         Ok(Service::new(ResourceManager {
             tokens: Tokens::open(credentials, &clouds, &door)?,
             clouds,
-            api_version: api::VERSION,
             scope,
             door,
             limiter,
@@ -227,6 +230,30 @@ impl Backend for AzureMl {
 
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {
         Box::pin(check::check(self, settings, offline))
+    }
+
+    fn share<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        owner: Owner,
+        params: &'a ShareParams,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Share, Failure>> {
+        Box::pin(async move {
+            let config = Config::read(settings.config)?;
+            let storage = config.storage()?;
+            let service = self.service(&config, settings)?;
+            let files = Files::new(service.resource_manager(), &storage);
+            match params.action {
+                ShareAction::Ensure => files.ensure(&owner, deadline).await,
+                ShareAction::Show => files.show(&owner, deadline).await,
+                ShareAction::Delete => files.delete(&owner, deadline).await,
+                ShareAction::Rename => {
+                    let to = params.to.as_deref().unwrap_or_default();
+                    files.rename(&owner, to, deadline).await
+                }
+            }
+        })
     }
 
     fn options<'a>(

@@ -1,7 +1,7 @@
 //! What a person may choose from: the workspaces that the identity can see, and the sizes that their regions offer.
 
 use super::api::{Service, VmSize, WorkspaceView};
-use super::config::Config;
+use super::config::{Config, check_name};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::wire::reply::{OptionsResult, Project, Size};
@@ -22,7 +22,9 @@ pub async fn options(
         ("resource_group", resource_group),
         ("location", config.location.as_deref()),
     ] {
-        check(name, text)?;
+        if let Some(text) = text {
+            check_name(name, text)?;
+        }
     }
     let seen = service
         .workspaces(subscription_id, resource_group, deadline)
@@ -42,17 +44,6 @@ pub async fn options(
         projects,
         sizes: offered.into_iter().collect(),
     })
-}
-
-fn check(name: &str, text: Option<&str>) -> Result<(), Failure> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
-    match text {
-        Some(text) if text.is_empty() || !text.chars().all(plain) => {
-            let message = format!("{text:?} is no name of Azure's");
-            Err(Failure::invalid_config(&format!("config.{name}"), message))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// None for what holds no compute instances: a hub of workspaces, a feature store.

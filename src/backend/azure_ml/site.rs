@@ -264,13 +264,9 @@ impl Site for Workspace {
         &self.id
     }
 
-    fn batch(&self) -> usize {
-        1
-    }
-
     /// One list tells about all, however many there are.
-    fn calls_for(&self, _servers: usize) -> u32 {
-        1
+    fn batch(&self) -> Option<usize> {
+        None
     }
 
     fn observe<'a>(

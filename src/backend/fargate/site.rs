@@ -125,8 +125,8 @@ impl Site for Cluster {
         &self.id
     }
 
-    fn batch(&self) -> usize {
-        MOST_TASKS_A_CALL
+    fn batch(&self) -> Option<usize> {
+        Some(MOST_TASKS_A_CALL)
     }
 
     fn observe<'a>(

@@ -32,8 +32,6 @@ pub struct ResourceManager {
     pub clouds: Clouds,
     /// Who asks.
     pub tokens: Tokens,
-    /// `api-version` of every call.
-    pub api_version: &'static str,
     /// Calls of one scope share the quotas.
     pub scope: String,
     /// The way out.
@@ -57,6 +55,34 @@ pub struct Call<'a> {
     pub body: Option<&'a Value>,
     /// The name of the operation in errors and logs, such as `arm:PUT computes`.
     pub operation: &'a str,
+    /// The version of the provider's interface.
+    pub api_version: &'a str,
+    /// The provider's own quota, beside Resource Manager's.
+    pub quota: Option<Quota>,
+}
+
+impl<'a> Call<'a> {
+    /// A GET without a quota of the provider's own.
+    #[must_use]
+    pub fn get(path: &'a str, api_version: &'a str, operation: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            query: &[],
+            body: None,
+            operation,
+            api_version,
+            quota: None,
+        }
+    }
+
+    /// Any other method on the same resource.
+    #[must_use]
+    pub fn with(mut self, method: Method, body: Option<&'a Value>) -> Self {
+        self.method = method;
+        self.body = body;
+        self
+    }
 }
 
 /// A successful answer.
@@ -68,6 +94,14 @@ pub struct Answer {
     pub body: Value,
     /// Where to ask how a long operation is: Azure-AsyncOperation, else Location.
     pub operation_url: Option<String>,
+}
+
+/// One request as it is sent.
+struct Exchange<'a> {
+    method: &'a Method,
+    url: &'a str,
+    body: Option<&'a Value>,
+    operation: &'a str,
 }
 
 impl ResourceManager {
@@ -82,7 +116,7 @@ impl ResourceManager {
     ) -> Result<Answer, CloudError> {
         let mut url = format!(
             "{}{}?api-version={}",
-            self.clouds.management_endpoint, call.path, self.api_version
+            self.clouds.management_endpoint, call.path, call.api_version
         );
         for (name, value) in call.query {
             url.push('&');
@@ -90,8 +124,19 @@ impl ResourceManager {
             url.push('=');
             url.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
         }
-        self.exchange(&call.method, &url, call.body, call.operation, deadline)
-            .await
+        let general = if call.method == Method::GET {
+            READ
+        } else {
+            WRITE
+        };
+        let quotas: Vec<Quota> = [general].into_iter().chain(call.quota).collect();
+        let asked = Exchange {
+            method: &call.method,
+            url: &url,
+            body: call.body,
+            operation: call.operation,
+        };
+        self.exchange(&asked, &quotas, deadline).await
     }
 
     /// Makes a call that may be repeated, with pauses, until `deadline`.
@@ -147,11 +192,17 @@ impl ResourceManager {
         operation: &str,
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
+        let asked = Exchange {
+            method: &Method::GET,
+            url,
+            body: None,
+            operation,
+        };
         retry::until(
             &self.context,
             Pace::CALL,
             deadline,
-            || self.exchange(&Method::GET, url, None, operation, deadline),
+            || self.exchange(&asked, &[READ], deadline),
             CloudError::again,
         )
         .await
@@ -163,18 +214,11 @@ impl ResourceManager {
     /// The error of the page that could not be had; what came before is given up.
     pub async fn list(
         &self,
-        path: &str,
-        operation: &str,
+        first: &Call<'_>,
         deadline: Instant,
     ) -> Result<Vec<Value>, CloudError> {
-        let first = Call {
-            method: Method::GET,
-            path,
-            query: &[],
-            body: None,
-            operation,
-        };
-        let mut answer = self.call(&first, deadline).await?;
+        let operation = first.operation;
+        let mut answer = self.call(first, deadline).await?;
         let mut items = Vec::new();
         let mut seen = std::collections::HashSet::new();
         loop {
@@ -207,16 +251,19 @@ impl ResourceManager {
 
     async fn exchange(
         &self,
-        method: &Method,
-        url: &str,
-        body: Option<&Value>,
-        operation: &str,
+        asked: &Exchange<'_>,
+        quotas: &[Quota],
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
-        let quotas = [if method == Method::GET { READ } else { WRITE }];
+        let Exchange {
+            method,
+            url,
+            body,
+            operation,
+        } = *asked;
         let taken = self
             .limiter
-            .take(&self.limiter.ticket(), &self.scope, &quotas, deadline)
+            .take(&self.limiter.ticket(), &self.scope, quotas, deadline)
             .await;
         taken.map_err(|TooLate { ahead }| CloudError::Queue {
             operation: operation.to_owned(),
@@ -250,7 +297,7 @@ impl ResourceManager {
             && refusal.code == Code::Throttled
         {
             self.limiter
-                .throttled(&self.scope, &quotas, sent, refusal.retry_after);
+                .throttled(&self.scope, quotas, sent, refusal.retry_after);
         }
         answer
     }

@@ -46,6 +46,14 @@ pub fn rfc3339(at_ms: u64) -> String {
         .unwrap_or_default()
 }
 
+/// `Sun, 30 Aug 2015 12:36:00 GMT`, as HTTP's own headers have it.
+pub fn http_date(at_ms: u64) -> String {
+    let seconds = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
+    DateTime::from_secs(seconds)
+        .fmt(Format::HttpDate)
+        .unwrap_or_default()
+}
+
 /// Reads the basic format of SigV4's `x-amz-date`, `20150830T123600Z`, into milliseconds since 1970.
 pub fn parse_basic(date: &str) -> Option<u64> {
     if date.len() != 16 || !date.is_ascii() {

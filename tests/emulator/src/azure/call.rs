@@ -14,13 +14,14 @@ use tokio::time::sleep;
 use super::error::{ArmError, EntraError};
 use super::faults::{Fault, Kind};
 use super::path::{self, Route};
+pub use super::reply::Reply;
 use super::tokens::{Principal, random_guid};
 use super::{Azure, arm, authorize, client, entra, grants, managed_identity, storage};
 use crate::call::{BODY_LIMIT, broken, cut};
 use crate::calls::{Entry, HttpPath};
 
-/// Form members that the log does not show.
-const SECRETS: [&str; 7] = [
+/// Members of forms and queries that the log does not show.
+const SECRETS: [&str; 8] = [
     "client_secret",
     "client_assertion",
     "assertion",
@@ -28,6 +29,7 @@ const SECRETS: [&str; 7] = [
     "code",
     "code_verifier",
     "password",
+    "sig",
 ];
 
 pub type Pairs = Vec<(String, String)>;
@@ -68,7 +70,7 @@ impl Incoming {
         if self.bytes.is_empty() {
             return Value::Null;
         }
-        if self.route == Route::Secret {
+        if matches!(self.route, Route::Secret | Route::Files { .. }) {
             return json!("REDACTED");
         }
         if let Ok(body) = serde_json::from_slice(&self.bytes) {
@@ -87,57 +89,6 @@ fn shown(pairs: &Pairs) -> Value {
         })
         .collect();
     Value::Object(members)
-}
-
-/// What goes back, and the error code for the log.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: Vec<(&'static str, String)>,
-    pub content_type: &'static str,
-    pub body: String,
-    pub code: Option<String>,
-}
-
-impl Reply {
-    pub fn json(status: StatusCode, body: &Value) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            content_type: "application/json; charset=utf-8",
-            body: body.to_string(),
-            code: None,
-        }
-    }
-
-    pub fn empty(status: StatusCode) -> Self {
-        Self {
-            body: String::new(),
-            ..Self::json(status, &Value::Null)
-        }
-    }
-
-    pub fn html(body: String) -> Self {
-        Self {
-            content_type: "text/html; charset=utf-8",
-            body,
-            ..Self::empty(StatusCode::OK)
-        }
-    }
-
-    pub fn with(mut self, headers: Vec<(&'static str, String)>) -> Self {
-        self.headers.extend(headers);
-        self
-    }
-}
-
-impl From<ArmError> for Reply {
-    fn from(error: ArmError) -> Self {
-        Self {
-            code: Some(error.code.clone()),
-            ..Self::json(error.status, &error.body()).with(error.headers)
-        }
-    }
 }
 
 fn refused_by_entra(incoming: &Incoming, error: &EntraError) -> Reply {
@@ -205,7 +156,11 @@ async fn read(azure: &Azure, request: Request<Body>) -> Option<Incoming> {
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
         .into_owned()
         .collect();
-    let route = path::parse(&path);
+    let files = storage::files_route(&parts.method, &parts.headers, &query, &path);
+    let route = files.map_or_else(
+        || path::parse(&path),
+        |(account, operation)| Route::Files { account, operation },
+    );
     let forwarded = |name: &str| {
         parts
             .headers
@@ -239,6 +194,9 @@ fn instead(
     principal: Option<&Principal>,
     fault: &Fault,
 ) -> Option<Reply> {
+    if let (Route::Files { .. }, Some(reply)) = (&incoming.route, storage::fault_of_files(fault)) {
+        return Some(reply);
+    }
     let arm = matches!(incoming.route, Route::Arm(_) | Route::Secret);
     let status = match fault.kind {
         Kind::Throttle => StatusCode::TOO_MANY_REQUESTS,
@@ -323,6 +281,9 @@ fn act(
         (Route::MachineIdentity { .. } | Route::AppServiceIdentity, _) => {
             return managed_identity::answer(azure, incoming);
         }
+        (Route::Files { account, operation }, _) => {
+            return storage::answer_for_files(azure, incoming, account, operation);
+        }
         (Route::Secret, _) => return storage::answer_secret(azure, incoming),
         (Route::Unknown | Route::Arm(_), _) => {
             return ArmError::not_found("NotFound", "The emulator has nothing at this path.")
@@ -340,7 +301,7 @@ fn after(azure: &Azure, incoming: &Incoming, reply: Reply, fault: Option<&Fault>
             cut()
         }
         Some(Kind::Truncated) => {
-            let half = Bytes::copy_from_slice(&reply.body.as_bytes()[..reply.body.len() / 2]);
+            let half = reply.body.slice(..reply.body.len() / 2);
             let length = reply.body.len();
             let mut response = log(azure, incoming, reply);
             *response.body_mut() = Body::from_stream(broken(half));
@@ -390,11 +351,13 @@ fn log(azure: &Azure, incoming: &Incoming, reply: Reply) -> Response {
     headers.push(("x-ms-request-id", request_id));
     headers.push(("x-ms-correlation-request-id", correlation_id));
     headers.push(("cache-control", "no-cache".to_owned()));
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+    let named = headers
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    for (name, value) in named.chain(reply.extra) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            response.headers_mut().insert(name, value);
         }
     }
     response

@@ -18,6 +18,7 @@ mod operations;
 pub mod options;
 mod path;
 mod process;
+mod reply;
 mod request;
 mod role;
 mod settings;

@@ -29,6 +29,11 @@ pub enum Route {
     Arm(ArmPath),
     /// Key Vault's.
     Secret,
+    /// Of Azure Files; the first account where none is named.
+    Files {
+        account: String,
+        operation: &'static str,
+    },
     Unknown,
 }
 
@@ -168,6 +173,7 @@ impl Route {
             Self::Authorize { .. } => "authorize",
             Self::Token { .. } => "token",
             Self::MachineIdentity { .. } | Self::AppServiceIdentity => "managed_identity",
+            Self::Files { operation, .. } => operation,
             Self::Secret => return format!("secrets.{}", method.as_str().to_lowercase()),
             Self::Unknown => "unknown",
             Self::Arm(path) => return path.operation(method),
@@ -185,6 +191,7 @@ impl Route {
             Self::Token { .. } => "token",
             Self::MachineIdentity { .. } | Self::AppServiceIdentity => "managed-identity",
             Self::Secret => "secrets",
+            Self::Files { .. } => "files",
             Self::Unknown => "unknown",
             Self::Arm(path) => match &path.kind {
                 ArmKind::ComputeAction(_, _, action) => match action {

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::instance::Instance;
 use super::state::State;
+use super::storage::mounting;
 use super::{Azure, AzureWorld};
 use crate::cli::Run;
 use crate::run::command::{Command, basic_environment};
@@ -99,6 +100,14 @@ async fn supervise(azure: Arc<Azure>, ward: Ward) {
         if !is_wards(&azure.world(), &ward) {
             return;
         }
+        if is_first && let Err(reason) = mount(&azure, &ward) {
+            return reach(
+                &azure,
+                &ward,
+                State::UserSetupFailed,
+                Some(("UserSetupFailed", reason)),
+            );
+        }
         let started = launch(&ward.folder, &ward.command);
         let (mut child, pid) = match started {
             Ok(started) => started,
@@ -131,6 +140,19 @@ async fn supervise(azure: Arc<Azure>, ward: Ward) {
     }
 }
 
+/// What the start-up script mounts.
+fn mount(azure: &Azure, ward: &Ward) -> Result<(), String> {
+    let body = azure
+        .world()
+        .instances
+        .at(ward.index)
+        .map(|i| i.body.clone());
+    match body {
+        Some(body) => mounting::mount(azure, &body, &ward.folder.join("home")),
+        None => Ok(()),
+    }
+}
+
 /// Whether the instance still has this supervisor: no other plan came, and nothing was reset.
 fn is_wards(world: &AzureWorld, ward: &Ward) -> bool {
     world
@@ -155,10 +177,15 @@ fn run(azure: &Azure, ward: &Ward) {
 /// A program that cannot be started.
 fn fail(azure: &Azure, ward: &Ward, reason: String) {
     tracing::warn!(reason, "an instance's program cannot be started");
-    reach(azure, ward, State::Unusable, Some(reason));
+    reach(
+        azure,
+        ward,
+        State::Unusable,
+        Some(("ProgramFailed", reason)),
+    );
 }
 
-fn reach(azure: &Azure, ward: &Ward, state: State, reason: Option<String>) {
+fn reach(azure: &Azure, ward: &Ward, state: State, error: Option<(&str, String)>) {
     let mut world = azure.world();
     let now_ms = azure.clock.now_ms();
     if !is_wards(&world, ward) {
@@ -172,8 +199,8 @@ fn reach(azure: &Azure, ward: &Ward, state: State, reason: Option<String>) {
     }
     instance.timeline.replan(now_ms, vec![(now_ms, state)]);
     instance.last_operation.ends_ms = Some(now_ms);
-    if let Some(reason) = reason {
-        instance.error = Some(("ProgramFailed".to_owned(), reason));
+    if let Some((code, reason)) = error {
+        instance.error = Some((code.to_owned(), reason));
     }
     world.operations.end(ward.index, now_ms);
 }

@@ -169,6 +169,22 @@ pub fn asked_for(
         .map(|name| principal(azure, name))
 }
 
+/// The identity of this client id, if an instance of this body has it.
+pub fn of_instance(
+    azure: &Azure,
+    world: &AzureWorld,
+    body: &Value,
+    client_id: &str,
+) -> Option<Principal> {
+    let has = assigned(body);
+    let known = world.storage.identities.values();
+    known
+        .filter_map(|identity| identity["name"].as_str())
+        .filter(|name| has.contains(&id(azure, name).to_lowercase()))
+        .map(|name| principal(azure, name))
+        .find(|principal| principal.client_id.eq_ignore_ascii_case(client_id))
+}
+
 /// The resource ids of an instance's user-assigned identities, in lower case.
 fn assigned(body: &Value) -> Vec<String> {
     body["identity"]["userAssignedIdentities"]

@@ -1,10 +1,14 @@
-//! What lasts in Azure beside workspaces: storage accounts with their file shares, user-assigned identities, role assignments,
+//! What lasts in Azure beside workspaces: storage accounts with their file shares and these with their files, user-assigned identities, role assignments,
 //! and the secrets of key vaults. Resource Manager makes them; who may use their data, the roles decide.
 
 mod accounts;
 mod admin;
+mod authorize;
+mod content;
+mod files;
 mod identities;
 mod limits;
+pub mod mounting;
 pub mod path;
 mod roles;
 mod shares;
@@ -12,6 +16,7 @@ mod state;
 mod vault;
 
 pub use admin::routes;
+pub use files::{answer as answer_for_files, fault as fault_of_files, route as files_route};
 pub use identities::{asked_for as identity_asked_for, complete as complete_identity, is_identity};
 pub use state::Storage;
 pub use vault::answer as answer_secret;

@@ -12,8 +12,8 @@ use crate::azure::error::ArmError;
 use crate::clock::rfc3339;
 
 /// Swagger, shareQuota: "less than or equal to 5TB (5120). For Large File Shares, the maximum size is 102400."
-const QUOTAS_GIB: std::ops::RangeInclusive<u64> = 1..=102_400;
-const DEFAULT_QUOTA_GIB: u64 = 5120;
+pub const QUOTAS_GIB: std::ops::RangeInclusive<u64> = 1..=102_400;
+pub const DEFAULT_QUOTA_GIB: u64 = 5120;
 /// "Naming and referencing shares, directories, files, and metadata": the total of names and values.
 const METADATA_BYTES: usize = 8192;
 

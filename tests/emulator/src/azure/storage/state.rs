@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::content::Entry;
 use super::limits::Writes;
 use super::roles::Assignment;
 use crate::azure::error::ArmError;
@@ -42,6 +43,8 @@ pub struct Share {
     pub root_squash: Option<String>,
     pub modified_ms: u64,
     pub version: u64,
+    /// Directories and files by their path.
+    pub entries: BTreeMap<String, Entry>,
 }
 
 impl Share {

@@ -1,0 +1,146 @@
+//! The storage of one start: shares and the person's identity are made before the instance, which mounts them itself.
+
+use super::config::Config;
+use crate::cloud::azure::ResourceManager;
+use crate::error::Failure;
+use crate::mount::azure_files::{Files, KIND, Storage, script};
+use crate::mount::{self, DEFAULT_STORAGE_ID, Mount, Owner};
+use crate::wire::StartParams;
+use tokio::time::Instant;
+
+/// What is to be mounted.
+pub struct Home {
+    storage: Storage,
+    owner: Owner,
+    mounts: Vec<Mount>,
+    ready: bool,
+}
+
+impl Home {
+    /// Reads `spec.mounts`; none where it is empty. Nobody is asked yet.
+    ///
+    /// # Errors
+    /// `invalid_config` with the field's name.
+    pub fn read(config: &Config, params: &StartParams) -> Result<Option<Self>, Failure> {
+        let mounts = mount::read(&params.spec.mounts, KIND)?;
+        if mounts.is_empty() {
+            return Ok(None);
+        }
+        let storage = config.storage()?;
+        for (at, mount) in mounts.iter().enumerate() {
+            if !mount.per_user {
+                shared(mount).map_err(|why| {
+                    Failure::invalid_config(&format!("spec.mounts[{at}].share"), why)
+                })?;
+            }
+        }
+        let named = mounts.iter().find_map(|mount| mount.storage_id.clone());
+        let owner = Owner {
+            hub: params.server.hub.clone(),
+            storage_id: named.unwrap_or_else(|| DEFAULT_STORAGE_ID.to_owned()),
+            user: params.server.user.clone(),
+        };
+        Ok(Some(Self {
+            storage,
+            owner,
+            mounts,
+            ready: false,
+        }))
+    }
+
+    /// Makes what is not there, and puts into `config` what the instance needs to mount it. May be repeated.
+    ///
+    /// # Errors
+    /// As `Files::ensure` and `Files::access`; a mount that is optional is left out instead, and the admin told.
+    pub async fn make_ready(
+        &mut self,
+        arm: &ResourceManager,
+        config: &mut Config,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        if self.ready {
+            return Ok(());
+        }
+        let made = self.make(arm, config, deadline).await;
+        match made {
+            Err(failure) if self.mounts.iter().all(|mount| mount.optional) => {
+                tracing::warn!(user = self.owner.user, "goes on without storage: {failure}");
+            }
+            other => other?,
+        }
+        self.ready = true;
+        Ok(())
+    }
+
+    async fn make(
+        &self,
+        arm: &ResourceManager,
+        config: &mut Config,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let files = Files::new(arm, &self.storage);
+        let mut own = None;
+        let mut placed = Vec::with_capacity(self.mounts.len());
+        for mount in &self.mounts {
+            let share = if mount.per_user {
+                match &own {
+                    Some(share) => String::clone(share),
+                    None => own
+                        .insert(files.ensure(&self.owner, deadline).await?.name)
+                        .clone(),
+                }
+            } else {
+                shared(mount).unwrap_or_default()
+            };
+            placed.push((mount.clone(), share));
+        }
+        let home = own.unwrap_or_else(|| self.owner.name(1));
+        let mut shares: Vec<String> = placed.iter().map(|(_, share)| share.clone()).collect();
+        shares.dedup();
+        let access = files.access(&home, &shares, deadline).await?;
+        let own_script = config.startup_script.as_deref();
+        let script = script::startup(&self.storage, &access, &placed, own_script);
+        config.startup_script = Some(script);
+        let identities = config.managed_identities.get_or_insert_default();
+        if !identities.contains(&access.identity) {
+            identities.push(access.identity);
+        }
+        Ok(())
+    }
+
+    /// What the admin should know of an instance that mounts something.
+    pub fn warnings(config: &Config) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if config.assigned_user.is_some() {
+            warnings.push(
+                "Azure ML switches single sign-on off on an instance that is made on behalf of somebody and has a start-up \
+                 script; its user switches it on in the studio, on the instance's page"
+                    .to_owned(),
+            );
+        }
+        if config.idle_shutdown.is_some() {
+            warnings.push(
+                "an instance with a managed identity stops when idle only where that identity is Contributor on the workspace"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// The name of a share for all, which the admin made.
+fn shared(mount: &Mount) -> Result<String, String> {
+    let name = mount
+        .own
+        .get("share")
+        .and_then(|name| name.as_str())
+        .unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    // A person's own share is never somebody else's data.
+    if name.is_empty() || !name.bytes().all(plain) || name.starts_with("cs-") {
+        return Err(format!(
+            "{name:?} is no share that all may have; name one that you made"
+        ));
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,200 @@
+//! Watch groups in paused time, over a cluster that counts its calls.
+
+use super::*;
+use crate::backend::{Found, Report};
+use crate::wire::{Cleanup, Phase};
+use futures_util::future::{BoxFuture, join_all};
+
+/// A cluster whose servers all run, and whose every call takes 50 ms.
+#[derive(Default)]
+struct Cluster {
+    calls: Mutex<Vec<Instant>>,
+}
+
+impl Site for Cluster {
+    fn id(&self) -> &'static str {
+        "cluster"
+    }
+
+    fn batch(&self) -> Option<usize> {
+        Some(100)
+    }
+
+    fn observe<'a>(
+        &'a self,
+        records: &'a [Arc<Record>],
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Sighting>> {
+        Box::pin(async {
+            let calls = records.len().div_ceil(100);
+            lock(&self.calls).extend(std::iter::repeat_n(Instant::now(), calls));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            records.iter().map(|_| Sighting::Seen(runs())).collect()
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        _key: &'a str,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        _hub: &'a str,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn remove<'a>(
+        &'a self,
+        _record: &'a Record,
+        _reason: &'a str,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Phase, Failure>> {
+        Box::pin(async { Ok(Phase::Stopping) })
+    }
+}
+
+fn runs() -> Report {
+    Report {
+        phase: Phase::Running,
+        stage: "running",
+        percent: 90,
+        message: "The server is running",
+        exit_code: None,
+        url: None,
+        target_url: None,
+        reason: None,
+        ending: None,
+        cleanup: Cleanup::None,
+        look_again: FIRST_LOOK,
+        last_activity: None,
+    }
+}
+
+fn record(number: usize) -> Record {
+    Record {
+        reference: Some(format!("task/{number}")),
+        ..Record::default()
+    }
+}
+
+fn site() -> (Arc<Cluster>, Arc<dyn Site>) {
+    let cluster = Arc::new(Cluster::default());
+    (cluster.clone(), cluster)
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_hours(1)
+}
+
+const INTERVAL: Duration = Duration::from_secs(30);
+const MAX_AGE: Duration = Duration::from_secs(27);
+
+/// A hub that has just begun and polls all its servers, then each every 30 s give or take a twentieth (`Spawner.poll_jitter`), for some minutes:
+/// the most calls in any 30 s
+/// after the first minute.
+async fn most_calls_in_an_interval(servers: usize) -> usize {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let start = Instant::now();
+    let chance = Mutex::new(fastrand::Rng::with_seed(7));
+    for number in 0..servers {
+        watch.join(&site, &record(number), MAX_AGE);
+    }
+    join_all((0..servers).map(|number| {
+        let (watch, site, chance) = (&watch, &site, &chance);
+        async move {
+            let record = record(number);
+            watch.look(site, &record, MAX_AGE, far()).await;
+            let first = lock(chance).f64();
+            tokio::time::sleep(INTERVAL.mul_f64(first)).await;
+            while start.elapsed() < INTERVAL * 6 {
+                let look = watch.look(site, &record, MAX_AGE, far()).await;
+                assert!(look.began + MAX_AGE + Duration::from_secs(1) >= Instant::now());
+                let jitter = 0.95 + 0.1 * lock(chance).f64();
+                tokio::time::sleep(INTERVAL.mul_f64(jitter)).await;
+            }
+        }
+    }))
+    .await;
+    let calls = lock(&cluster.calls);
+    let within = |from: &Instant| {
+        let interval = *from..*from + INTERVAL;
+        calls.iter().filter(|at| interval.contains(at)).count()
+    };
+    let late = calls.iter().filter(|at| **at >= start + INTERVAL * 2);
+    late.map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_servers_polled_every_30_s_cost_at_most_12_calls_in_any_30_s() {
+    let calls = most_calls_in_an_interval(1000).await;
+    assert!((10..=12).contains(&calls), "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_servers_polled_every_30_s_cost_at_most_120_calls_in_any_30_s() {
+    let calls = most_calls_in_an_interval(10_000).await;
+    assert!((100..=120).contains(&calls), "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_polls_at_once_share_the_calls() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let records: Vec<_> = (0..1000).map(record).collect();
+    for record in &records {
+        watch.join(&site, record, Duration::ZERO);
+    }
+    join_all(
+        records
+            .iter()
+            .map(|record| watch.look(&site, record, Duration::ZERO, far())),
+    )
+    .await;
+    assert_eq!(lock(&cluster.calls).len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_asks_and_nothing_is_refreshed() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    watch.look(&site, &record(1), MAX_AGE, far()).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(lock(&cluster.calls).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_before_our_own_write_is_not_an_answer_after_it() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let server = record(1);
+    watch.look(&site, &server, MAX_AGE, far()).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let before = watch.look(&site, &server, Duration::ZERO, far());
+    let write_and_look = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let written = Instant::now();
+        watch.forget(&site, "task/1");
+        let look = watch.look(&site, &server, MAX_AGE, far()).await;
+        assert!(look.began >= written);
+    };
+    let (before, ()) = tokio::join!(before, write_and_look);
+    assert!(matches!(before.sighting, Sighting::Seen(_)));
+    assert_eq!(lock(&cluster.calls).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_looks_often_answers_polls_too() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let mut follow = watch.follow(&site, &record(0));
+    for number in 1..50 {
+        watch.join(&site, &record(number), MAX_AGE);
+    }
+    follow.next(far()).await;
+    for number in 0..50 {
+        watch.look(&site, &record(number), MAX_AGE, far()).await;
+    }
+    assert_eq!(lock(&cluster.calls).len(), 1);
+}
