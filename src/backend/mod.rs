@@ -184,6 +184,14 @@ pub trait Launch: Send + Sync {
         None
     }
 
+    /// Makes what the server needs before it can be created and what outlives it, such as its person's storage. May be repeated.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from being created; nothing of it needs cleaning up.
+    fn prepare(&mut self, _deadline: Instant) -> BoxFuture<'_, Result<Prepared, Failure>> {
+        Box::pin(async { Ok(Prepared::default()) })
+    }
+
     /// Makes one attempt to create the server. It survives being dropped: `settle` tells what became of it.
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created>;
 
@@ -196,6 +204,15 @@ pub trait Launch: Send + Sync {
     /// # Errors
     /// Where it could not be found out before `deadline`: something may be left.
     fn settle(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Settled, Failure>>;
+}
+
+/// What `Launch::prepare` came to.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Whether the record has news, which are announced before the creation.
+    pub news: bool,
+    /// What the server will be without, as sentences for the person who waits.
+    pub left_out: Vec<String>,
 }
 
 /// What one attempt to create a server came to.

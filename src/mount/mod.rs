@@ -5,6 +5,7 @@
 //! unless it is asked to by name.
 
 pub mod azure_files;
+pub mod efs;
 
 use crate::error::Failure;
 use crate::hash::{encoded, fingerprint};

@@ -154,6 +154,7 @@ impl Ops {
             if launch.record().reference.is_none() {
                 link.announce_and_wait(launch.record().write(backend)?)
                     .await?;
+                prepare(backend, launch, link, deadline).await?;
                 self.create(backend, launch, link, deadline, trouble)
                     .await?;
             }
@@ -355,6 +356,24 @@ impl Ops {
     async fn pause(&self, pace: Pace, failures: u32) {
         tokio::time::sleep(pace.pause(failures, None, &self.context)).await;
     }
+}
+
+/// Makes what the server needs; what is learnt with it is acknowledged before the server is created.
+async fn prepare(
+    backend: &str,
+    launch: &mut dyn Launch,
+    link: &Link,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let prepared = launch.prepare(deadline).await?;
+    for sentence in prepared.left_out {
+        link.tell("storage", 0, sentence);
+    }
+    if prepared.news {
+        link.announce_and_wait(launch.record().write(backend)?)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Tells the person who waits how many starts are ahead, at a pace that a person can read; it has no end of its own.

@@ -99,3 +99,33 @@ def cancel(number: str) -> Request:
 def check(**params: object) -> Request:
     """A check of the settings."""
     return {"v": 1, "verb": "check", "params": {"backend": "fargate", "config": config(), **params}}
+
+
+FILE_SYSTEM = "fs-0a1b2c3d4e5f60718"
+"""The emulator's own."""
+ROLE = "arn:aws:iam::123456789012:role/notebook"
+"""A task role; on the emulator it may do everything unless a policy of that name says otherwise."""
+
+
+def storage(**changes: object) -> Request:
+    """Where people's files are; a change to None takes one out."""
+    settings = {"file_system_id": FILE_SYSTEM, **changes}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def home(path: str = "/home/jovyan", **changes: object) -> Request:
+    """A mount of the person's own storage."""
+    return {"kind": "efs", "path": path, "per_user": True, **changes}
+
+
+def start_with(*mounts: Request, role: str | None = ROLE, timeout_ms: int = 60_000, **params: Any) -> Request:
+    """A start with storage, under a task role."""
+    overrides = {"taskRoleArn": role} if role else None
+    settings = config(run_task=run_task(overrides=overrides), storage=storage())
+    return start(timeout_ms, **{"config": settings, "spec": spec(mounts=list(mounts or [home()])), **params})
+
+
+def share(action: str, user: str = "ada", timeout_ms: int = 20_000, **params: object) -> Request:
+    """Something that is to be done with a person's storage."""
+    usual: Request = {"backend": "fargate", "config": config(storage=storage()), "hub": "prod", "user": user, "action": action}
+    return {"v": 1, "verb": "share", "timeout_ms": timeout_ms, "params": {**usual, **params}}

@@ -43,7 +43,7 @@ class Emulator:
         self.folder = tempfile.TemporaryDirectory(prefix="emulator-")
         self.request_log = Path(self.folder.name) / "requests.jsonl"
         self.check_model = check_model
-        self._client: Any = None
+        self._clients: dict[str, Any] = {}
         command = [
             path(), "--until-stdin-closes", "--run", run, "--delays", delays, "--stop-timeout-ms", "500",
             "--data", str(Path(self.folder.name) / "data"), "--request-log", str(self.request_log), *arguments,
@@ -65,8 +65,8 @@ class Emulator:
         """Ends it and its tasks, and checks what it was asked."""
         assert self.process.stdin
         assert self.process.stdout
-        if self._client:
-            self._client.close()
+        for client in self._clients.values():
+            client.close()
         self.process.stdin.close()
         self.process.wait(30)
         self.process.stdout.close()
@@ -128,7 +128,7 @@ class Emulator:
 
     def run(self, count: int = 1, **arguments: object) -> list[str]:
         """Runs tasks as somebody else would, with boto3, and gives their ARNs."""
-        client = self._client or self._boto3()
+        client = self.boto3("ecs")
         usual = {"cluster": "notebooks", "taskDefinition": "notebook", "launchType": "FARGATE"}
         network = {"awsvpcConfiguration": {"subnets": ["subnet-0123abcd"]}}
         arns: list[str] = []
@@ -138,17 +138,19 @@ class Emulator:
             arns += [task["taskArn"] for task in answer["tasks"]]
         return arns
 
-    def _boto3(self) -> Any:
+    def boto3(self, service: str) -> Any:
+        """A client of somebody else."""
         import boto3
 
-        self._client = boto3.client(
-            "ecs",
-            endpoint_url=self.url,
-            region_name="eu-west-1",
-            aws_access_key_id=KEY[0],
-            aws_secret_access_key=KEY[1],
-        )
-        return self._client
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name="eu-west-1",
+                aws_access_key_id=KEY[0],
+                aws_secret_access_key=KEY[1],
+            )
+        return self._clients[service]
 
     def calls(self, action: str) -> int:
         """How often an action was called since the last reset."""

@@ -1,4 +1,4 @@
-//! ECS as far as it is used: RunTask, DescribeTasks, ListTasks, StopTask.
+//! ECS as far as it is used: RunTask, DescribeTasks, ListTasks, StopTask, and task definitions.
 //!
 //! Requests are JSON, so that any argument passes; answers are read leniently, so that a field that AWS adds or leaves out
 //! breaks nothing.
@@ -6,8 +6,9 @@
 use super::lookups::Lookups;
 use super::task::Task;
 use crate::cloud::CloudError;
-use crate::cloud::aws::{JsonService, ServiceName};
+use crate::cloud::aws::{Call, JsonService, ServiceName};
 use crate::net::limiter::{Quota, Ticket};
+use crate::net::retry::{self, Again, Pace};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -41,6 +42,18 @@ const LAUNCH: Quota = Quota {
     name: "fargate launch",
     burst: 100.0,
     per_second: 20.0,
+};
+/// The same page: DescribeTaskDefinition.
+const DESCRIBE_DEFINITION: Quota = Quota {
+    name: "ecs describe task definition",
+    burst: 50.0,
+    per_second: 20.0,
+};
+/// The same page: RegisterTaskDefinition.
+const REGISTER_DEFINITION: Quota = Quota {
+    name: "ecs register task definition",
+    burst: 20.0,
+    per_second: 1.0,
 };
 /// What one RunTask uses up, the tightest first.
 const RUN_TASK: &[Quota] = &[LAUNCH, MODIFY];
@@ -138,7 +151,7 @@ impl Ecs {
     pub async fn run_task(&self, request: &Value) -> Result<RunTaskAnswer, CloudError> {
         let answer = self
             .service
-            .call_admitted("RunTask", request, RUN_TASK)
+            .call_admitted(&Call::post("RunTask", request), RUN_TASK)
             .await?;
         let mut tasks: RunTaskAnswer = read("ecs:RunTask", answer.body)?;
         tasks.request_id = answer.request_id;
@@ -165,7 +178,7 @@ impl Ecs {
         }
         let answer = self
             .service
-            .call("DescribeTasks", &request, &[READ], deadline)
+            .call(&Call::post("DescribeTasks", &request), &[READ], deadline)
             .await?;
         let described: Described = read("ecs:DescribeTasks", answer.body)?;
         Ok((described.tasks, described.failures))
@@ -209,7 +222,7 @@ impl Ecs {
             }
             let answer = self
                 .service
-                .call("ListTasks", &request, &[READ], deadline)
+                .call(&Call::post("ListTasks", &request), &[READ], deadline)
                 .await?;
             let page: Page = read("ecs:ListTasks", answer.body)?;
             arns.extend(page.task_arns);
@@ -267,9 +280,52 @@ impl Ecs {
         let request = json!({"cluster": cluster, "task": arn, "reason": reason});
         let answer = self
             .service
-            .call("StopTask", &request, &[MODIFY], deadline)
+            .call(&Call::post("StopTask", &request), &[MODIFY], deadline)
             .await?;
         Ok(read::<Stopped>("ecs:StopTask", answer.body)?.task)
+    }
+
+    /// DescribeTaskDefinition with its tags, as ECS answers; none where there is no such one. Of a family it is the newest
+    /// active revision.
+    pub async fn describe_task_definition(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Value>, CloudError> {
+        let request = json!({"taskDefinition": name, "include": ["TAGS"]});
+        let call = Call::post("DescribeTaskDefinition", &request);
+        match self
+            .service
+            .call(&call, &[DESCRIBE_DEFINITION], deadline)
+            .await
+        {
+            Ok(answer) => Ok(Some(answer.body)),
+            // The one code that the API Reference has for a definition that is not found.
+            Err(error) if error.cloud_code() == Some("ClientException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// RegisterTaskDefinition, repeated only where it certainly had no effect: each success is a revision.
+    pub async fn register_task_definition(
+        &self,
+        request: &Value,
+        deadline: Instant,
+    ) -> Result<Value, CloudError> {
+        let ticket = self.service.limiter.ticket();
+        let call = Call::post("RegisterTaskDefinition", request);
+        let quotas = [REGISTER_DEFINITION];
+        let attempt = || self.service.call_once(&call, &quotas, &ticket, deadline);
+        let again = |error: &CloudError| {
+            if error.had_no_effect() {
+                error.again()
+            } else {
+                Again::No
+            }
+        };
+        let context = &self.service.context;
+        let answer = retry::until(context, Pace::CALL, deadline, attempt, again).await?;
+        Ok(answer.body)
     }
 }
 

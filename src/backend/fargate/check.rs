@@ -5,6 +5,7 @@ use super::config::Config;
 use crate::backend::Settings;
 use crate::cloud::aws::Credentials;
 use crate::error::Failure;
+use crate::mount::efs;
 use crate::wire::reply::Check;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,6 +58,9 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
     }
     if !offline {
         ask(backend, settings, &config, &clusters, &mut checks).await;
+        if let Some(storage) = &config.storage {
+            checks.push(look_at(backend, settings, &config, storage).await);
+        }
     }
     checks
 }
@@ -69,12 +73,6 @@ fn run_task(config: &Config) -> Check {
             "not given: these settings can poll, stop and gc, but not start",
         );
     };
-    let network = arguments
-        .get("networkConfiguration")
-        .and_then(|n| n.get("awsvpcConfiguration"))
-        .and_then(|n| n.get("subnets"))
-        .and_then(|s| s.as_array())
-        .is_some_and(|subnets| !subnets.is_empty());
     if !arguments
         .get("taskDefinition")
         .is_some_and(serde_json::Value::is_string)
@@ -86,7 +84,7 @@ fn run_task(config: &Config) -> Check {
             "Name the task definition: \"family\", \"family:revision\" or an ARN.",
         );
     }
-    if !network {
+    if config.subnets().is_empty() {
         let failure = Failure::invalid_config(
             "config.run_task.networkConfiguration.awsvpcConfiguration.subnets",
             "is missing or empty",
@@ -131,4 +129,43 @@ async fn ask(
             )),
         }
     }
+}
+
+/// The file system, its mount targets as far as EFS tells, and whether the hub may look at access points. In which VPC the tasks'
+/// subnets are EFS does not know: a mount target in one of them is proof, none is a hint.
+async fn look_at(
+    backend: &Fargate,
+    settings: Settings<'_>,
+    config: &Config,
+    storage: &efs::Settings,
+) -> Check {
+    let name = format!("storage {}", storage.file_system_id);
+    let deadline = Instant::now() + TIMEOUT;
+    let found = async {
+        let efs = backend.efs(config, settings).await?;
+        efs.can_be_mounted(&storage.file_system_id, deadline)
+            .await?;
+        efs.look(storage, deadline).await
+    };
+    let (points, targets) = match found.await {
+        Ok(found) => found,
+        Err(failure) => {
+            let hint = "Mend config.storage, or see deployments/fargate_with_efs for the policy.";
+            return Check::bad(&name, &failure, hint);
+        }
+    };
+    let subnets = config.subnets();
+    let beside = targets
+        .iter()
+        .any(|target| subnets.contains(&target.subnet_id.as_str()));
+    let place = if beside || subnets.is_empty() {
+        String::new()
+    } else {
+        let vpcs: Vec<&str> = targets.iter().map(|t| t.vpc_id.as_str()).collect();
+        format!(
+            "; none of its mount targets is in a subnet of run_task: see that these are in {}, too",
+            vpcs.first().unwrap_or(&"its VPC")
+        )
+    };
+    Check::good(&name, &format!("{points} access points{place}"))
 }

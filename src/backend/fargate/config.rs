@@ -2,8 +2,10 @@
 //!
 //! The admin's arguments go through as they are, whatever AWS adds to them; ours stand beside them.
 
+use super::record::TASK_DEFINITION;
 use crate::backend::{Record, config, tags};
 use crate::error::Failure;
+use crate::mount::efs;
 use crate::wire::{Spec, StartParams};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +25,7 @@ const FIELDS: &[&str] = &[
     "clusters",
     "container_name",
     "address",
+    "storage",
 ];
 
 /// The backend's settings.
@@ -40,6 +43,8 @@ pub struct Config {
     pub container_name: Option<String>,
     /// Which of the task's addresses is meant.
     pub address: Option<Address>,
+    /// Where people's storage is.
+    pub storage: Option<efs::Settings>,
 }
 
 /// Which of the task's addresses the hub's proxy goes to.
@@ -75,7 +80,11 @@ impl Address {
 impl Config {
     /// Reads and checks the settings.
     pub fn read(value: &Value) -> Result<Self, Failure> {
-        config::read(value, FIELDS)
+        let config: Self = config::read(value, FIELDS)?;
+        if let Some(storage) = &config.storage {
+            storage.check()?;
+        }
+        Ok(config)
     }
 
     /// The cluster that RunTask goes to.
@@ -89,6 +98,17 @@ impl Config {
                 format!("must be a cluster's name or ARN, not {other}"),
             )),
         }
+    }
+
+    /// The subnets of the tasks, as far as RunTask names them.
+    pub fn subnets(&self) -> Vec<&str> {
+        let network = self
+            .run_task
+            .as_ref()
+            .and_then(|r| r.get("networkConfiguration"));
+        let subnets = network.and_then(|n| n["awsvpcConfiguration"]["subnets"].as_array());
+        let subnets = subnets.into_iter().flatten();
+        subnets.filter_map(Value::as_str).collect()
     }
 
     /// Every cluster that the settings name.
@@ -144,10 +164,25 @@ impl RunTask {
         })
     }
 
+    /// The admin's task definition.
+    pub fn task_definition(&self) -> &str {
+        let given = self.arguments.get("taskDefinition");
+        given.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether the task's role is named here, rather than in its definition.
+    pub fn has_role(&self) -> bool {
+        let overrides = self.arguments.get("overrides");
+        overrides.is_some_and(|all| all["taskRoleArn"].is_string())
+    }
+
     /// The whole request for one creation: the same record gives the same bytes.
     pub fn request(&self, record: &Record, client_token: &str, tagged: bool) -> Value {
         let mut request = self.arguments.clone();
         request.insert("clientToken".to_owned(), Value::from(client_token));
+        if let Some(definition) = record.text(TASK_DEFINITION) {
+            request.insert("taskDefinition".to_owned(), Value::from(definition));
+        }
         if tagged {
             let ours = tags::ours(record);
             let all = request.entry("tags").or_insert_with(|| json!([]));
@@ -239,12 +274,6 @@ fn check_spec(spec: &Spec) -> Result<(), Failure> {
     }
     if spec.port == 0 {
         return Err(Failure::invalid_config("spec.port", "must be 1 to 65535"));
-    }
-    if !spec.mounts.is_empty() {
-        return Err(Failure::invalid_config(
-            "spec.mounts",
-            "storage is not built for this backend yet; mount it in the task definition",
-        ));
     }
     Ok(())
 }

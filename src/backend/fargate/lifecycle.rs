@@ -3,11 +3,12 @@
 use super::api::{Ecs, RunTaskAnswer};
 use super::config::{Config, RunTask};
 use super::record::{
-    self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, TAGGED,
+    self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, TAGGED, TASK_DEFINITION,
 };
 use super::site::Cluster;
-use super::status;
-use crate::backend::{Created, Launch, Record, Settled, Site, Then, names};
+use super::storage::Storage;
+use super::{definition, status};
+use crate::backend::{Created, Launch, Prepared, Record, Settled, Site, Then, names};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::limiter::Ticket;
@@ -39,6 +40,9 @@ pub struct TaskLaunch {
     in_doubt: bool,
     /// The start's place among all that the account has room for.
     ticket: Arc<Ticket>,
+    /// What the server mounts, if anything.
+    storage: Option<Storage>,
+    container: Option<String>,
 }
 
 impl TaskLaunch {
@@ -48,6 +52,7 @@ impl TaskLaunch {
         config: Config,
         earlier: Option<Record>,
         ecs: Arc<Ecs>,
+        storage: Option<Storage>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
         let (same, older) = match earlier {
@@ -60,16 +65,21 @@ impl TaskLaunch {
             .map_or_else(|| names::key(&params.server), |record| record.key.clone());
         let run_task = RunTask::build(&config, params, &key)?;
         // A start that carries on may have had its RunTask answered by nobody.
+        let prepared =
+            |record: &Record| storage.is_none() || record.text(TASK_DEFINITION).is_some();
         let in_doubt = same
             .as_ref()
-            .is_some_and(|record| record.reference.is_none());
+            .is_some_and(|record| record.reference.is_none() && prepared(record));
         let record = match same {
             Some(record) => record,
             None => new_record(params, &config, &ecs, key, now_ms)?,
         };
         let name = record.text(CLUSTER).unwrap_or_default().to_owned();
+        let container = config.container_name.clone();
         let cluster = Arc::new(Cluster::new(ecs.clone(), name, config));
         Ok(Self {
+            storage,
+            container,
             ticket: Arc::new(ecs.ticket()),
             ecs,
             cluster,
@@ -225,6 +235,35 @@ impl Launch for TaskLaunch {
 
     fn ticket(&self) -> Option<Arc<Ticket>> {
         Some(self.ticket.clone())
+    }
+
+    fn prepare(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Prepared, Failure>> {
+        Box::pin(async move {
+            // What an earlier try of this start has asked RunTask for is asked for again, to the byte.
+            let known = self.record.text(TASK_DEFINITION).is_some();
+            let Some(storage) = self.storage.as_ref().filter(|_| !known) else {
+                return Ok(Prepared::default());
+            };
+            let (volumes, left_out) = storage.find_or_make(deadline).await?;
+            let wanted = definition::Wanted {
+                source: self.run_task.task_definition(),
+                container: self.container.as_deref(),
+                has_role: self.run_task.has_role(),
+                hub: &self.record.hub,
+                volumes: &volumes,
+            };
+            let definition = if volumes.is_empty() {
+                wanted.source.to_owned()
+            } else {
+                definition::find_or_register(&self.ecs, wanted, deadline).await?
+            };
+            let own = &mut self.record.own;
+            own.insert(TASK_DEFINITION.to_owned(), Value::from(definition));
+            Ok(Prepared {
+                news: true,
+                left_out,
+            })
+        })
     }
 
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created> {

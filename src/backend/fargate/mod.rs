@@ -1,39 +1,51 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
 mod config;
+mod definition;
 mod lifecycle;
 mod lookups;
 mod record;
 mod site;
 mod status;
+mod storage;
 mod task;
 
 use super::{Backend, Launch, Record, Settings, Site, Surroundings};
-use crate::cloud::aws::{Account, AccountSettings, Credentials, JsonService};
+use crate::cloud::aws::{
+    Account, AccountSettings, Credentials, JsonService, ServiceId, ServiceName,
+};
 use crate::error::Failure;
-use crate::wire::StartParams;
-use crate::wire::reply::Check;
+use crate::mount::Owner;
+use crate::mount::efs::{self, Efs};
+use crate::wire::reply::{Check, Share};
+use crate::wire::{ShareAction, ShareParams, StartParams};
 use api::Ecs;
 use config::Config;
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use storage::Storage;
+use tokio::time::Instant;
 
 /// The backend's name in requests and states.
 pub const NAME: &str = "fargate";
 
-/// The SDKs' own spelling of the service, for its endpoint settings.
-const SERVICE_ID: &str = "ECS";
+const ECS: ServiceId = ServiceId {
+    sdk: "ECS",
+    host: "ecs",
+    endpoint_setting: "config.endpoint_url",
+};
 
 /// The Fargate backend; connections and credentials are shared by all requests.
 pub struct Fargate {
     surroundings: Surroundings,
     opened: Mutex<HashMap<String, Arc<Ecs>>>,
+    opened_efs: Mutex<HashMap<String, Arc<Efs>>>,
 }
 
 impl Fargate {
@@ -43,6 +55,7 @@ impl Fargate {
         Self {
             surroundings,
             opened: Mutex::default(),
+            opened_efs: Mutex::default(),
         }
     }
 
@@ -64,23 +77,59 @@ impl Fargate {
         if let Some(ecs) = self.lock().get(&key) {
             return Ok(ecs.clone());
         }
+        let service = self.service(&account, ECS, api::SERVICE, &whose).await?;
+        let ecs = Arc::new(Ecs::new(service));
+        Ok(self.lock().entry(key).or_insert(ecs).clone())
+    }
+
+    /// EFS for these settings.
+    async fn efs(&self, config: &Config, settings: Settings<'_>) -> Result<Arc<Efs>, Failure> {
+        let storage = config.storage.as_ref();
+        let account = AccountSettings {
+            credentials: Credentials::read(settings.credentials)?,
+            region: config.region.clone(),
+            endpoint_url: storage.and_then(|storage| storage.endpoint_url.clone()),
+        };
+        let whose = super::names::fingerprint(&[&settings.credentials.expose().to_string()]);
+        let key = format!("{:?} {:?} {whose}", account.region, account.endpoint_url);
+        let opened = || {
+            self.opened_efs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(efs) = opened().get(&key) {
+            return Ok(efs.clone());
+        }
+        let service = self
+            .service(&account, efs::api::SERVICE_ID, efs::api::SERVICE, &whose)
+            .await?;
+        let efs = Arc::new(Efs::new(efs::api::Api::new(service)));
+        Ok(opened().entry(key).or_insert(efs).clone())
+    }
+
+    async fn service(
+        &self,
+        account: &AccountSettings,
+        id: ServiceId,
+        name: ServiceName,
+        whose: &str,
+    ) -> Result<JsonService, Failure> {
         let Surroundings {
             context,
             door,
             limiter,
             ..
         } = self.surroundings.clone();
-        let account = Account::open(&account, SERVICE_ID, door.clone()).await?;
+        let account = Account::open(account, id, door.clone()).await?;
         let scope = format!("{} {} {whose}", account.endpoint, account.region);
-        let ecs = Arc::new(Ecs::new(JsonService {
-            name: api::SERVICE,
+        Ok(JsonService {
+            name,
             account,
             scope,
             door,
             limiter,
             context,
-        }));
-        Ok(self.lock().entry(key).or_insert(ecs).clone())
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Ecs>>> {
@@ -129,7 +178,15 @@ impl Backend for Fargate {
             let same = earlier.as_ref().filter(|r| r.attempt == params.attempt);
             let ecs = self.ecs(&config, settings, same).await?;
             let now_ms = self.surroundings.context.now_ms();
-            let launch = lifecycle::TaskLaunch::prepare(params, config, earlier, ecs, now_ms)?;
+            let wanted = storage::read(&config, params)?;
+            let storage = if wanted.is_empty() {
+                None
+            } else {
+                let efs = self.efs(&config, settings).await?;
+                Some(Storage::new(efs, config.storage.clone(), wanted))
+            };
+            let launch =
+                lifecycle::TaskLaunch::prepare(params, config, earlier, ecs, storage, now_ms)?;
             Ok(Box::new(launch) as Box<dyn Launch>)
         })
     }
@@ -140,6 +197,34 @@ impl Backend for Fargate {
         record: Option<&'a Record>,
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>> {
         Box::pin(self.find_sites(settings, record))
+    }
+
+    fn share<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        owner: Owner,
+        params: &'a ShareParams,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Share, Failure>> {
+        Box::pin(async move {
+            let config = Config::read(settings.config)?;
+            let Some(storage) = &config.storage else {
+                return Err(Failure::invalid_config(
+                    "config.storage",
+                    "is missing; name the file_system_id of people's storage",
+                ));
+            };
+            let efs = self.efs(&config, settings).await?;
+            match params.action {
+                ShareAction::Ensure => efs.ensure(storage, &owner, deadline).await,
+                ShareAction::Show => efs.show(storage, &owner, deadline).await,
+                ShareAction::Rename => {
+                    let to = params.to.as_deref().unwrap_or_default();
+                    efs.rename(storage, &owner, to, deadline).await
+                }
+                ShareAction::Delete => efs.delete(storage, &owner, deadline).await,
+            }
+        })
     }
 
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {

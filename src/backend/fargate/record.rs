@@ -26,6 +26,8 @@ pub const ADDRESS: &str = "address";
 pub const RUN: &str = "run";
 /// Whether RunTask carries our tags.
 pub const TAGGED: &str = "tagged";
+/// The task definition with the mounts, where there are some: RunTask asks for it in place of the admin's.
+pub const TASK_DEFINITION: &str = "task_definition";
 
 /// The record in a start's state, if there is one.
 pub fn earlier(params: &StartParams) -> Result<Option<Record>, Failure> {

@@ -87,6 +87,13 @@ const STATES: &[(&str, &str, Phase, u8, &str, u64)] = &[
     ),
 ];
 
+/// How the stoppedReason of a task begins whose EFS volumes were not mounted (aws/copilot-cli issue 5419).
+const NOT_MOUNTED: &str =
+    "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes";
+/// What an admin can look at then ("Amazon EFS volumes" in the ECS Developer Guide; EFS User Guide, "Troubleshooting mount
+/// issues").
+const NOT_MOUNTED_ADVICE: &str = "see that the file system has a mount target in each availability zone of the task's subnets and in their VPC, that its security group lets the tasks in on port 2049, and that the task role's and the file system's policies allow elasticfilesystem:ClientMount through this access point";
+
 /// How a stoppedReason, a container's reason or a RunTask failure begins when it means something by itself. ECS gives
 /// these as sentences only, so the beginning is all there is to go by. Sources: "Amazon ECS stopped tasks error messages"
 /// and "Amazon ECS API failures messages" in the ECS Developer Guide.
@@ -115,6 +122,11 @@ const REASONS: &[(&str, Code, &str)] = &[
         "CannotPull",
         Code::StartFailed,
         "The server's image could not be fetched. Tell your administrator.",
+    ),
+    (
+        NOT_MOUNTED,
+        Code::StartFailed,
+        "Your files could not be mounted. Tell your administrator; nothing is lost.",
     ),
     (
         "ResourceInitializationError",
@@ -276,6 +288,10 @@ fn ending(task: &Task, record: &Record) -> Failure {
             cloud_code: task.stop_code.clone(),
             ..ErrorPlace::default()
         });
+    let failure = match task.stopped_reason.as_deref() {
+        Some(reason) if reason.starts_with(NOT_MOUNTED) => failure.because(NOT_MOUNTED_ADVICE),
+        _ => failure,
+    };
     match user_message {
         Some(message) => failure.with_user_message(message),
         None => failure,

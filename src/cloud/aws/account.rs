@@ -18,8 +18,19 @@ pub struct AccountSettings {
     pub credentials: Credentials,
     /// The region; else the environment's or the profile's.
     pub region: Option<String>,
-    /// The endpoint; else `AWS_ENDPOINT_URL_ECS`, `AWS_ENDPOINT_URL`, the profile's, or the region's own.
+    /// The endpoint; else `AWS_ENDPOINT_URL_<service>`, `AWS_ENDPOINT_URL`, the profile's, or the region's own.
     pub endpoint_url: Option<String>,
+}
+
+/// A service as the SDKs and its endpoints spell it.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceId {
+    /// The SDKs' own spelling, "ECS".
+    pub sdk: &'static str,
+    /// The first part of its hosts.
+    pub host: &'static str,
+    /// The setting that names another endpoint.
+    pub endpoint_setting: &'static str,
 }
 
 /// Signs requests for one service of one account.
@@ -32,13 +43,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// Finds out region, endpoint and credential source for a service. `service_id` is the SDKs' own spelling, "ECS".
+    /// Finds out region, endpoint and credential source for a service.
     ///
     /// # Errors
     /// `invalid_config` where no region is to be found or the endpoint is no http(s) URL.
     pub async fn open(
         settings: &AccountSettings,
-        service_id: &str,
+        service: ServiceId,
         door: Arc<dyn Door>,
     ) -> Result<Self, Failure> {
         let sdk = sdk_config(door.clone(), settings.region.as_deref()).await;
@@ -57,9 +68,9 @@ impl Account {
         let endpoint = settings
             .endpoint_url
             .clone()
-            .or_else(|| endpoint_from_environment(&sdk, service_id))
-            .unwrap_or_else(|| own_endpoint(&sdk, &service_id.to_ascii_lowercase(), &region));
-        check_endpoint(&endpoint)?;
+            .or_else(|| endpoint_from_environment(&sdk, service.sdk))
+            .unwrap_or_else(|| own_endpoint(&sdk, service.host, &region));
+        check_endpoint(&endpoint, service.endpoint_setting)?;
         let wallet = Wallet::open(&settings.credentials, &sdk, door).await;
         Ok(Self {
             region,
@@ -164,7 +175,7 @@ fn is_host_label(region: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
+fn check_endpoint(endpoint: &str, setting: &str) -> Result<(), Failure> {
     let uri = endpoint.parse::<http::Uri>().ok();
     let good = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -176,7 +187,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::invalid_config(
-        "config.endpoint_url",
+        setting,
         "give scheme and host, such as \"https://ecs.eu-west-1.amazonaws.com\", without user, password or query",
     ))
 }
@@ -191,7 +202,10 @@ mod tests {
             "https://ecs.eu-west-1.amazonaws.com",
             "http://127.0.0.1:5000/",
         ] {
-            assert!(check_endpoint(good).is_ok(), "{good}");
+            assert!(
+                check_endpoint(good, "config.endpoint_url").is_ok(),
+                "{good}"
+            );
         }
         for bad in [
             "ecs.eu-west-1.amazonaws.com",
@@ -200,7 +214,7 @@ mod tests {
             "",
             "https://x?a=b",
         ] {
-            assert!(check_endpoint(bad).is_err(), "{bad}");
+            assert!(check_endpoint(bad, "config.endpoint_url").is_err(), "{bad}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::cloud::error::code_of_status;
 use crate::wire::Code;
 
 /// AWS's codes that mean something else than their HTTP status does. Sources: "Common Errors" and each action's "Errors"
-/// in the Amazon ECS API Reference; the SDKs' lists of throttling and clock-skew codes (aws-smithy `retry`).
+/// in the Amazon ECS and EFS API References; the SDKs' lists of throttling and clock-skew codes (aws-smithy `retry`).
 const CODES: &[(&str, Code)] = &[
     ("ThrottlingException", Code::Throttled),
     ("Throttling", Code::Throttled),
@@ -41,6 +41,11 @@ const CODES: &[(&str, Code)] = &[
         Code::InvalidConfig,
     ),
     ("UnsupportedFeatureException", Code::InvalidConfig),
+    ("AccessPointLimitExceeded", Code::QuotaExceeded),
+    ("AccessPointAlreadyExists", Code::Conflict),
+    // "Returned if the file system's lifecycle state is not \"available\"": it is being made, changed or removed.
+    ("IncorrectFileSystemLifeCycleState", Code::Unavailable),
+    ("InternalServerError", Code::Unavailable),
 ];
 
 /// Codes that ECS also wraps another service's answer into, with that service's own code in the sentence:

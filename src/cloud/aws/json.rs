@@ -1,4 +1,4 @@
-//! The AWS JSON 1.1 protocol: one signed POST a call.
+//! AWS's two JSON protocols: JSON 1.1, one signed POST a call, and REST-JSON, whose calls have methods and paths.
 
 use super::account::Account;
 use super::error;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How a service is spelt in its headers and signatures.
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceName {
-    /// The prefix of X-Amz-Target.
+    /// The prefix of X-Amz-Target; empty for REST-JSON.
     pub target: &'static str,
     /// The signing name, which is also the prefix of operations in policies.
     pub signing: &'static str,
@@ -38,6 +38,40 @@ pub struct JsonService {
     pub context: Context,
 }
 
+/// One call: its action's name, and how the request looks.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    action: &'a str,
+    method: http::Method,
+    path: String,
+    /// Null for none.
+    body: &'a Value,
+}
+
+impl<'a> Call<'a> {
+    /// A call of JSON 1.1.
+    #[must_use]
+    pub fn post(action: &'a str, body: &'a Value) -> Self {
+        Self {
+            action,
+            method: http::Method::POST,
+            path: "/".to_owned(),
+            body,
+        }
+    }
+
+    /// A call of REST-JSON; `path` begins with "/" and may hold a query, both escaped.
+    #[must_use]
+    pub fn rest(action: &'a str, method: http::Method, path: String, body: &'a Value) -> Self {
+        Self {
+            action,
+            method,
+            path,
+            body,
+        }
+    }
+}
+
 /// A successful answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -54,15 +88,14 @@ impl JsonService {
     /// Every variant; `CloudError::had_no_effect` tells whether the call may have had one.
     pub async fn call_once(
         &self,
-        action: &str,
-        body: &Value,
+        call: &Call<'_>,
         quotas: &[Quota],
         ticket: &Ticket,
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
-        let operation = format!("{}:{action}", self.name.signing);
+        let operation = format!("{}:{}", self.name.signing, call.action);
         self.admit(&operation, quotas, ticket, deadline).await?;
-        self.call_admitted(action, body, quotas).await
+        self.call_admitted(call, quotas).await
     }
 
     /// Makes one call that `admit` has let pass, like `call_once`.
@@ -71,17 +104,16 @@ impl JsonService {
     /// As `call_once`.
     pub async fn call_admitted(
         &self,
-        action: &str,
-        body: &Value,
+        call: &Call<'_>,
         quotas: &[Quota],
     ) -> Result<Answer, CloudError> {
-        let operation = format!("{}:{action}", self.name.signing);
-        let first = self.exchange(action, &operation, body, quotas).await;
+        let operation = format!("{}:{}", self.name.signing, call.action);
+        let first = self.exchange(call, &operation, quotas).await;
         match first {
             // Credentials may have been rotated or have ended early; refused calls had no effect.
             Err(error @ CloudError::Refused(_)) if error.code() == Code::Unauthenticated => {
                 self.account.forget_credentials().await;
-                self.exchange(action, &operation, body, quotas).await
+                self.exchange(call, &operation, quotas).await
             }
             other => other,
         }
@@ -93,8 +125,7 @@ impl JsonService {
     /// The last attempt's error.
     pub async fn call(
         &self,
-        action: &str,
-        body: &Value,
+        call: &Call<'_>,
         quotas: &[Quota],
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
@@ -103,7 +134,7 @@ impl JsonService {
             &self.context,
             Pace::CALL,
             deadline,
-            || self.call_once(action, body, quotas, &ticket, deadline),
+            || self.call_once(call, quotas, &ticket, deadline),
             CloudError::again,
         )
         .await
@@ -132,12 +163,11 @@ impl JsonService {
 
     async fn exchange(
         &self,
-        action: &str,
+        call: &Call<'_>,
         operation: &str,
-        body: &Value,
         quotas: &[Quota],
     ) -> Result<Answer, CloudError> {
-        let mut request = self.request(action, body);
+        let mut request = self.request(call);
         self.account
             .sign(&mut request, self.name.signing, operation, &self.context)
             .await?;
@@ -149,7 +179,7 @@ impl JsonService {
             operation: operation.to_owned(),
             source,
         })?;
-        let answer = read(&answer, operation, &self.context);
+        let answer = read(&answer, operation, &self.context, self.is_rest());
         if let Err(CloudError::Refused(refusal)) = &answer
             && refusal.code == Code::Throttled
         {
@@ -159,19 +189,34 @@ impl JsonService {
         answer.map_err(|error| error.without(&secrets))
     }
 
-    fn request(&self, action: &str, body: &Value) -> Request {
-        let mut request = Request::new(Bytes::from(body.to_string()));
-        *request.method_mut() = http::Method::POST;
-        // `check_endpoint` has parsed the endpoint; a path of "/" is all that is added.
-        *request.uri_mut() = format!("{}/", self.account.endpoint)
+    fn is_rest(&self) -> bool {
+        self.name.target.is_empty()
+    }
+
+    fn request(&self, call: &Call<'_>) -> Request {
+        let body = if call.body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(call.body.to_string())
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = call.method.clone();
+        // `check_endpoint` has parsed the endpoint; what is added is "/" or a path that is escaped.
+        *request.uri_mut() = format!("{}{}", self.account.endpoint, call.path)
             .parse()
             .unwrap_or_default();
         let headers = request.headers_mut();
+        let content_type = if self.is_rest() {
+            "application/json"
+        } else {
+            "application/x-amz-json-1.1"
+        };
         headers.insert(
             http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/x-amz-json-1.1"),
+            http::HeaderValue::from_static(content_type),
         );
-        if let Ok(target) = http::HeaderValue::try_from(format!("{}.{action}", self.name.target)) {
+        let target = format!("{}.{}", self.name.target, call.action);
+        if let (false, Ok(target)) = (self.is_rest(), http::HeaderValue::try_from(target)) {
             headers.insert("x-amz-target", target);
         }
         request
@@ -187,7 +232,13 @@ fn secret_headers(request: &Request) -> Vec<String> {
         .collect()
 }
 
-fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, CloudError> {
+/// `nothing_is_fine`: REST-JSON answers with nothing where there is nothing to tell.
+fn read(
+    answer: &Response,
+    operation: &str,
+    context: &Context,
+    nothing_is_fine: bool,
+) -> Result<Answer, CloudError> {
     let header = |name: &str| {
         answer
             .headers()
@@ -196,7 +247,11 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
             .map(str::to_owned)
     };
     let request_id = header("x-amzn-requestid");
-    let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
+    let body: Option<Value> = if nothing_is_fine && answer.body().is_empty() {
+        Some(Value::Object(serde_json::Map::new()))
+    } else {
+        serde_json::from_slice(answer.body()).ok()
+    };
     if answer.status().is_success() {
         return match body {
             Some(body @ Value::Object(_)) => Ok(Answer { body, request_id }),
@@ -212,8 +267,8 @@ fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer,
             .find_map(|name| Some(body.as_ref()?.get(*name)?.as_str()?.to_owned()))
     };
     // "namespace#Code" in __type, or "Code:http://…" in the header: both forms are in the protocol's definition (Smithy,
-    // "AWS JSON 1.1 protocol", Operation error serialization).
-    let cloud_code = text(&["__type", "code"])
+    // "AWS JSON 1.1 protocol", Operation error serialization). EFS's errors have ErrorCode (its model's error shapes).
+    let cloud_code = text(&["__type", "code", "ErrorCode"])
         .or_else(|| header("x-amzn-errortype"))
         .map(|code| {
             let code = code.rsplit('#').next().unwrap_or_default();
@@ -243,7 +298,7 @@ mod tests {
         let mut answer = Response::new(Bytes::from_static(b"<html>502</html>"));
         *answer.status_mut() = http::StatusCode::BAD_GATEWAY;
         let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
-        let error = read(&answer, "ecs:RunTask", &context).unwrap_err();
+        let error = read(&answer, "ecs:RunTask", &context, false).unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
         assert!(!error.had_no_effect());
     }
@@ -254,7 +309,7 @@ mod tests {
         let mut answer = Response::new(Bytes::from(body));
         *answer.status_mut() = http::StatusCode::BAD_REQUEST;
         let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
-        let error = read(&answer, "ecs:RunTask", &context).unwrap_err();
+        let error = read(&answer, "ecs:RunTask", &context, false).unwrap_err();
         assert_eq!(error.cloud_code(), Some("ClientException"));
     }
 }

@@ -1,6 +1,6 @@
 //! AWS plumbing: the official credential chain and signer around our one door for HTTP.
 //!
-//! Nothing outside this folder names an aws crate. It knows accounts, regions, JSON 1.1 and error codes; it does not know
+//! Nothing outside this folder names an aws crate. It knows accounts, regions, the JSON protocols and error codes; it does not know
 //! what a server is.
 
 pub mod account;
@@ -8,6 +8,6 @@ pub mod credentials;
 pub mod error;
 pub mod json;
 
-pub use account::{Account, AccountSettings};
+pub use account::{Account, AccountSettings, ServiceId};
 pub use credentials::Credentials;
-pub use json::{JsonService, ServiceName};
+pub use json::{Call, JsonService, ServiceName};
