@@ -57,10 +57,10 @@ impl Owner {
         ]
     }
 
-    /// Whether what is recorded is this person's: `Ok(true)`; another person's of this hub: `Ok(false)`.
+    /// Whether what is recorded is this person's: `Ok(true)`; another person's, or of another set of homes: `Ok(false)`.
     ///
     /// # Errors
-    /// `conflict`: it bears no marks, or another hub's, which the message names with the trait to set.
+    /// `conflict`: it bears no marks, or it is this person's by another hub, which the message names with the trait to set.
     pub fn owns<'a>(
         &self,
         what: &str,
@@ -72,14 +72,18 @@ impl Owner {
                 "{what} is there already and bears no mark of a hub; it is left alone and given to nobody: rename or remove it, or set another storage_id"
             )));
         };
+        if recorded(STORAGE_ID) != Some(storage_id.1.as_str())
+            || recorded(USER) != Some(user.1.as_str())
+        {
+            return Ok(false);
+        }
         if whose != hub.1 && !whose.is_empty() && !self.hub.is_empty() {
             return Err(taken(format!(
                 "{what} was made by the hub {whose:?}, and this hub is {:?}; it is left alone: if they are the same hub, set hub_id = {whose:?}, else set another storage_id",
                 hub.1
             )));
         }
-        Ok(recorded(STORAGE_ID) == Some(storage_id.1.as_str())
-            && recorded(USER) == Some(user.1.as_str()))
+        Ok(true)
     }
 }
 
@@ -213,6 +217,7 @@ mod tests {
         let ada = owner("ada");
         assert!(ada.owns("share x", recorded("prod", "ada")).unwrap());
         assert!(!ada.owns("share x", recorded("prod", "bob")).unwrap());
+        assert!(!ada.owns("share x", recorded("old", "bob")).unwrap());
         let error = ada.owns("share x", recorded("old", "ada")).unwrap_err();
         assert!(error.0.message.contains("set hub_id = \"old\""), "{error}");
         let mut by_hand = ada.clone();

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -228,3 +229,65 @@ def test_check_tells_of_the_account_and_of_a_key_that_opens_too_much(azure: Azur
     assert not bad["storage"]["ok"]
     assert "every share" in bad["storage"]["message"]
     assert not checks(config(azure, account="elsewhere"))["read the storage account"]["ok"]
+
+
+@pytest.fixture(params=["sas", "connection_string", "connection_string_with_sas"])
+def by_the_account(azure: Azure, request: pytest.FixtureRequest) -> Json:
+    """Credentials that reach the account itself, as the predecessor's .env has them."""
+    path = storage_path(azure, "").partition("/fileServices")[0]
+    key = azure.arm("POST", f"{path}/listKeys", {})["keys"][0]["value"]
+    sas = account_sas("homes", key)
+    endpoint = f"FileEndpoint={azure.azure['management']}/"
+    secret = {
+        "sas": {"connection_string": f"{endpoint};SharedAccessSignature={sas}"},
+        "connection_string": {"connection_string": f"AccountName=homes;AccountKey={key};{endpoint}"},
+        "connection_string_with_sas": {"connection_string": f"{endpoint};SharedAccessSignature=?{sas}"},
+    }[request.param]
+    return {**azure.credentials(), "storage": secret}
+
+
+def account_sas(account: str, key: str) -> str:
+    """A shared access signature by Microsoft's own client."""
+    shared = pytest.importorskip("azure.storage.fileshare")
+    until = datetime.now(timezone.utc) + timedelta(hours=1)
+    permission = shared.AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True)
+    types = shared.ResourceTypes(service=True, container=True)
+    return str(shared.generate_account_sas(account, key, types, permission, until))
+
+
+def test_shares_can_be_had_from_the_account_itself(azure: Azure, by_the_account: Json) -> None:
+    made = share(azure, "ensure", credentials=by_the_account).result["share"]
+    assert made["created"]
+    assert share(azure, "ensure", credentials=by_the_account).result["share"] == {**made, "created": False}
+    # Both ways lead to the same share, and see the same marks.
+    assert share(azure, "show").result["share"]["name"] == made["name"]
+    assert share(azure, "rename", to="countess", credentials=by_the_account).result["share"]["name"] == made["name"]
+    assert share(azure, "show", user="countess", credentials=by_the_account).result["share"]["name"] == made["name"]
+    assert share(azure, "ensure", credentials=by_the_account).result["share"]["name"] == f"{made['name']}-2"
+    other = share(azure, "ensure", hub="other", user="countess", credentials=by_the_account).error
+    assert other["code"] == "conflict"
+    share(azure, "delete", user="countess", credentials=by_the_account).result  # noqa: B018
+    assert [s["name"] for s in shares(azure)] == [f"{made['name']}-2"]
+    secret = by_the_account["storage"]["connection_string"]
+    assert secret.partition("Key=")[2].partition(";")[0] not in str(made) + other["message"] or "Key=" not in secret
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"sas_token": "canary"},
+        {"sas_token": 7},
+        {"connection_string": "AccountName=other;AccountKey=Y2FuYXJ5"},
+        {"connection_string": "canary"},
+        {"connection_string": "AccountKey=canary!;FileEndpoint=https://homes.file.core.windows.net"},
+        {"connection_string": "FileEndpoint=http://elsewhere.example;SharedAccessSignature=sig=canary"},
+        {},
+        {"key": "canary"},
+    ],
+)
+def test_a_bad_storage_secret_is_refused_and_not_repeated(azure: Azure, secret: Json) -> None:
+    done = share(azure, "ensure", credentials={**azure.credentials(), "storage": secret})
+    assert done.error["code"] == "invalid_config"
+    assert "credentials.storage" in done.error["message"]
+    assert "canary" not in done.stdout + done.stderr
+    assert "Y2FuYXJ5" not in done.stdout + done.stderr

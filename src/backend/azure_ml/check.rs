@@ -89,8 +89,12 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
             config.storage(),
             backend.service(&config, settings),
         ) {
-            let files = Files::new(service.resource_manager(), &storage);
-            checks.push(match files.check(deadline).await {
+            let reached = async {
+                let secret = super::home::secret(settings.credentials)?;
+                let files = Files::new(service.resource_manager(), &storage, secret.as_ref())?;
+                files.check(deadline).await
+            };
+            checks.push(match reached.await {
                 Ok(()) => Check::good("read the storage account", &storage.account),
                 Err(failure) => Check::bad(
                     "read the storage account",

@@ -3,14 +3,18 @@
 use super::config::Config;
 use crate::cloud::azure::ResourceManager;
 use crate::error::Failure;
-use crate::mount::azure_files::{Files, KIND, Storage, script};
+use crate::mount::azure_files::{Files, KIND, Storage, StorageSecret, script};
 use crate::mount::{self, DEFAULT_STORAGE_ID, Mount, Owner};
+use crate::wire::Secret;
 use crate::wire::StartParams;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 /// What is to be mounted.
 pub struct Home {
     storage: Storage,
+    secret: Option<StorageSecret>,
     owner: Owner,
     mounts: Vec<Mount>,
     ready: bool,
@@ -27,6 +31,7 @@ impl Home {
             return Ok(None);
         }
         let storage = config.storage()?;
+        let secret = secret(&params.credentials)?;
         for (at, mount) in mounts.iter().enumerate() {
             if !mount.per_user {
                 shared(mount).map_err(|why| {
@@ -42,6 +47,7 @@ impl Home {
         };
         Ok(Some(Self {
             storage,
+            secret,
             owner,
             mounts,
             ready: false,
@@ -78,7 +84,7 @@ impl Home {
         config: &mut Config,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let files = Files::new(arm, &self.storage);
+        let files = Files::new(arm, &self.storage, self.secret.as_ref())?;
         let mut own = None;
         let mut placed = Vec::with_capacity(self.mounts.len());
         for mount in &self.mounts {
@@ -126,6 +132,26 @@ impl Home {
         }
         warnings
     }
+}
+
+/// What the admin gave for the storage account itself, beside the credentials for all else.
+///
+/// # Errors
+/// `invalid_config`; no value is repeated.
+pub fn secret(credentials: &Secret<Value>) -> Result<Option<StorageSecret>, Failure> {
+    let given = credentials
+        .expose()
+        .get("storage")
+        .filter(|value| !value.is_null());
+    given
+        .map(StorageSecret::deserialize)
+        .transpose()
+        .map_err(|_| {
+            Failure::invalid_config(
+                "credentials.storage",
+                "must hold the string sas_token or connection_string",
+            )
+        })
 }
 
 /// The name of a share for all, which the admin made.

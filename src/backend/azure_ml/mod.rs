@@ -243,7 +243,8 @@ impl Backend for AzureMl {
             let config = Config::read(settings.config)?;
             let storage = config.storage()?;
             let service = self.service(&config, settings)?;
-            let files = Files::new(service.resource_manager(), &storage);
+            let secret = home::secret(settings.credentials)?;
+            let files = Files::new(service.resource_manager(), &storage, secret.as_ref())?;
             match params.action {
                 ShareAction::Ensure => files.ensure(&owner, deadline).await,
                 ShareAction::Show => files.show(&owner, deadline).await,

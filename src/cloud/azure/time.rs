@@ -1,5 +1,7 @@
 //! Azure's times: RFC 3339 with up to seven digits of a second.
 
+use std::time::SystemTime;
+
 use azure_core::time::{OffsetDateTime, parse_rfc3339, to_rfc3339};
 
 /// Milliseconds since 1970; none where it is no time.
@@ -15,6 +17,14 @@ pub fn in_seconds(text: &str) -> Option<String> {
     let at = parse_rfc3339(text).ok()?;
     let whole = OffsetDateTime::from_unix_timestamp(at.unix_timestamp()).ok()?;
     Some(to_rfc3339(&whole))
+}
+
+/// A moment in RFC 3339, in whole seconds of UTC.
+#[must_use]
+pub fn rfc3339(at: SystemTime) -> Option<String> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let at = OffsetDateTime::from_unix_timestamp(i64::try_from(since.as_secs()).ok()?).ok()?;
+    Some(to_rfc3339(&at))
 }
 
 #[cfg(test)]

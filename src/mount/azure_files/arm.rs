@@ -45,6 +45,16 @@ struct Properties {
 }
 
 impl FileShare {
+    /// A share with what is recorded on it.
+    pub fn of(name: &str, metadata: BTreeMap<String, String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            properties: Properties {
+                metadata: Some(metadata),
+            },
+        }
+    }
+
     /// What is recorded on it, where this answer tells.
     pub fn metadata(&self) -> Option<&BTreeMap<String, String>> {
         self.properties.metadata.as_ref()

@@ -6,18 +6,21 @@
 
 mod access;
 mod arm;
+mod data_plane;
 pub mod script;
 mod settings;
 
 pub use access::Access;
+pub use data_plane::StorageSecret;
 pub use settings::{Credential, Storage};
 
 use super::{HUB, Owner, STORAGE_ID, USER};
+use crate::cloud::CloudError;
 use crate::cloud::azure::ResourceManager;
 use crate::error::Failure;
 use crate::wire::Code;
 use crate::wire::reply::Share;
-use arm::{FileShare, Shares};
+use arm::FileShare;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -35,6 +38,59 @@ pub struct Files<'a> {
     shares: Shares<'a>,
 }
 
+/// The two ways to an account's shares.
+enum Shares<'a> {
+    ResourceManager(arm::Shares<'a>),
+    DataPlane(data_plane::Shares<'a>),
+}
+
+impl Shares<'_> {
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<FileShare>, CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.get(name, deadline).await,
+            Self::DataPlane(shares) => shares.get(name, deadline).await,
+        }
+    }
+
+    async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.list(deadline).await,
+            Self::DataPlane(shares) => shares.list(deadline).await,
+        }
+    }
+
+    async fn create(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.create(name, marks, deadline).await,
+            Self::DataPlane(shares) => shares.create(name, marks, deadline).await,
+        }
+    }
+
+    async fn mark(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.mark(name, marks, deadline).await,
+            Self::DataPlane(shares) => shares.mark(name, marks, deadline).await,
+        }
+    }
+
+    async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.delete(name, deadline).await,
+            Self::DataPlane(shares) => shares.delete(name, deadline).await,
+        }
+    }
+
+    async fn check(&self, deadline: Instant) -> Result<(), CloudError> {
+        match self {
+            Self::ResourceManager(shares) => shares.service(deadline).await,
+            Self::DataPlane(shares) => shares.list(deadline).await.map(drop),
+        }
+    }
+}
+
+/// What is recorded on a share.
+type Marks = [(String, String)];
+
 /// Where a person's share is, or could be.
 enum Place {
     Found(FileShare),
@@ -43,14 +99,25 @@ enum Place {
 }
 
 impl<'a> Files<'a> {
-    /// The account that `storage` names, asked through `arm`.
-    #[must_use]
-    pub fn new(arm: &'a ResourceManager, storage: &'a Storage) -> Self {
-        Self {
+    /// The account that `storage` names, asked through `arm`; its shares through the account itself where there is a `secret`
+    /// for it.
+    ///
+    /// # Errors
+    /// `invalid_config` where the secret cannot be used; it is not repeated.
+    pub fn new(
+        arm: &'a ResourceManager,
+        storage: &'a Storage,
+        secret: Option<&StorageSecret>,
+    ) -> Result<Self, Failure> {
+        let shares = match secret {
+            None => Shares::ResourceManager(arm::Shares::new(arm, storage)),
+            Some(secret) => Shares::DataPlane(data_plane::Shares::open(arm, storage, secret)?),
+        };
+        Ok(Self {
             arm,
             storage,
-            shares: Shares::new(arm, storage),
-        }
+            shares,
+        })
     }
 
     /// The person's share, made where it is not there. May be repeated, and by several at once: there is one share.
@@ -150,7 +217,7 @@ impl<'a> Files<'a> {
     /// # Errors
     /// Whatever keeps Azure from telling.
     pub async fn check(&self, deadline: Instant) -> Result<(), Failure> {
-        Ok(self.shares.service(deadline).await?)
+        Ok(self.shares.check(deadline).await?)
     }
 
     /// What opens these shares from the person's server, and nothing else; `home` is the name of the person's own, or what it
@@ -209,10 +276,11 @@ impl<'a> Files<'a> {
         });
         let mut whole = stream::iter(asked.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE);
         while let Some(share) = whole.next().await {
-            // Another hub's share of another name is nobody's business here.
-            if let Some(share) = share?
-                && self.is_theirs(owner, &share).unwrap_or(false)
-            {
+            // One without marks of ours is nobody's business here.
+            let Some(share) = share?.filter(|share| share.mark(&identifier(HUB)).is_some()) else {
+                continue;
+            };
+            if self.is_theirs(owner, &share)? {
                 return Ok(Some(share));
             }
         }

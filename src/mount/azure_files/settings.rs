@@ -163,6 +163,22 @@ impl Storage {
     }
 }
 
+/// An account's own address: https, or http on loopback.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_origin(origin: &str) -> Result<(), &'static str> {
+    let (scheme, rest) = origin.split_once("://").unwrap_or_default();
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    let loopback = host
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_loopback());
+    if is_host(host) && (scheme == "https" || scheme == "http" && loopback) {
+        return Ok(());
+    }
+    Err("FileEndpoint must be an https address; plain http is for loopback only")
+}
+
 fn is_host(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'-';
     !text.is_empty() && text.bytes().all(plain)
