@@ -5,6 +5,7 @@ from pathlib import Path
 from cloudspawner.azure_ml import AMLSpawner
 from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
 from cloudspawner.spawner import CloudSpawner
+from cloudspawner.storage import StorageTraits
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
@@ -16,6 +17,8 @@ def table() -> str:
     parts = []
     for kind in (FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication, AMLSpawner, CloudSpawner):
         own = kind.class_own_traits(config=True)
+        if kind is CloudSpawner:
+            own |= StorageTraits.class_own_traits(config=True)
         rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
         title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")
         parts.append("\n".join([title, "", "| trait | meaning |", "|---|---|", *rows, "", ""]))

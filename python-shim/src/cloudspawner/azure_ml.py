@@ -43,6 +43,7 @@ class AMLSpawner(CloudSpawner):
     """
 
     backend: ClassVar[str] = "azure_ml"
+    mount_kind: ClassVar[str] = "azure_files"
     stop_waits: ClassVar[bool] = True
 
     subscription_id = Unicode(

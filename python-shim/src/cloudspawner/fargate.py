@@ -74,6 +74,7 @@ class FargateSpawner(CloudSpawner):
     """
 
     backend: ClassVar[str] = "fargate"
+    mount_kind: ClassVar[str] = "efs"
 
     aws_region = Unicode(
         help="""
@@ -253,6 +254,10 @@ class FargateSpawner(CloudSpawner):
     @default("port")
     def _port_of_a_container(self) -> int:
         return self.notebook_port or 8888
+
+    @default("mount_userspace_location")
+    def _home_of_the_jupyter_images(self) -> str:
+        return "/home/jovyan"
 
     def credentials(self) -> JsonObject | None:
         """What the authentication class gives."""

@@ -28,6 +28,7 @@ from .housekeeping import collect_garbage
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
+from .storage import StorageTraits
 from .wire import (
     Event,
     GcParams,
@@ -53,13 +54,12 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(Spawner):
+class CloudSpawner(StorageTraits, Spawner):
     """Starts single-user servers through the `cloudspawner` program; base of one class a cloud.
 
     A subclass names its `backend` and gives `cloud_config`, `start_config` and `credentials`.
     """
 
-    backend: ClassVar[str] = ""
     #: Whether a stop answers only when the server has ended, as where it can be started again at once.
     stop_waits: ClassVar[bool] = False
     #: Pause between two looks for the address of a server that was still starting when the hub restarted.
@@ -121,17 +121,9 @@ class CloudSpawner(Spawner):
 
     # What a cloud's class gives
 
-    def cloud_config(self) -> JsonObject:
-        """The backend's settings for every verb but start; cheap, since each poll asks for it."""
-        raise NotImplementedError
-
     async def start_config(self) -> JsonObject:
         """The backend's settings for a start; asked for once a start."""
         return self.cloud_config()
-
-    def credentials(self) -> JsonObject | None:
-        """The admin's explicit credentials, or None for the cloud's own chain."""
-        return None
 
     async def start_credentials(self) -> JsonObject | None:
         """The credentials of a start, where they differ from those of every other verb."""
@@ -231,7 +223,7 @@ class CloudSpawner(Spawner):
         return self._record.url
 
     async def _start_params(self) -> StartParams:
-        config = await self.start_config()
+        config = self._with_storage(await self.start_config())
         return {
             "backend": self.backend,
             "server": self._identity(),
@@ -255,7 +247,7 @@ class CloudSpawner(Spawner):
             "user_options": options,
             "cpu_limit": self.cpu_limit or None,
             "mem_limit_mib": math.ceil(self.mem_limit / 2**20) if self.mem_limit else None,
-            "mounts": [],
+            "mounts": self._mounts(),
         }
 
     def _on_state(self, state: JsonObject) -> None:

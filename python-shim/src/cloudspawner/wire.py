@@ -98,6 +98,16 @@ class CheckParams(Common):
     offline: bool
 
 
+class ShareParams(Common):
+    """Params of `share`: ensure, show, rename (`to` another name) or delete a person's own storage."""
+
+    hub: str
+    storage_id: str
+    user: str
+    action: str
+    to: str | None
+
+
 class CancelParams(TypedDict):
     """Params of `cancel`: the id of the request to cancel."""
 

@@ -1,0 +1,176 @@
+"""People's files: what a server mounts, and what becomes of it when a person is renamed or deleted.
+
+It holds no cloud knowledge: which kind of storage a cloud mounts is the class's own word, and where it is goes through
+as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+from traitlets import Bool, Dict, HasTraits, List, Unicode
+
+from .program import Program
+from .templates import expand, namespace
+from .wire import JsonObject, ProgramError, ShareParams
+
+# It makes a few calls; the program's own default.
+_TIMEOUT_MS = 30_000
+
+
+class StorageTraits(HasTraits):
+    """The part of `CloudSpawner` that is about storage."""
+
+    backend: ClassVar[str] = ""
+    # The hub gives these to the spawner.
+    user: Any
+    name: Any
+    log: Any
+    _log_name: Any
+    #: What `mounts` are where they do not say: the program's word for the storage of this cloud.
+    mount_kind: ClassVar[str] = ""
+
+    mount_userspace = Bool(
+        False,
+        help="""
+        Whether each person's own storage is mounted in their servers; it outlives them. Needs `storage`.
+
+        False by default: files are lost with the server.
+        """,
+    ).tag(config=True)
+
+    mount_userspace_location = Unicode(
+        "~/userfiles",
+        help="""
+        Where the person's own storage is mounted.
+
+        By default `~/userfiles`, on Fargate the home of the Jupyter images, `/home/jovyan`. Example: `"/home/ubuntu"`.
+        """,
+    ).tag(config=True)
+
+    mount_optional = Bool(
+        False,
+        help="""
+        Whether a server starts without storage that cannot be mounted, with a word to the person who waits.
+
+        False by default: the start fails and says why, so that nobody works where nothing is kept.
+        """,
+    ).tag(config=True)
+
+    mounts = List(
+        Dict(),
+        help="""
+        More storage to mount, each a dict with `path` and, where wanted, `read_only`, `per_user` (True: the person's
+        own; False: one that all share, named by the cloud's own fields), `storage_id`, `mount_optional`, `kind`.
+
+        Empty by default; `{username}` and `{servername}` stand for the escaped names. Example:
+        `[{"path": "/data", "per_user": False, "read_only": True, "access_point_id": "fsap-0123456789abcdef0"}]`.
+        """,
+    ).tag(config=True)
+
+    storage = Dict(
+        help="""
+        Where people's storage is and how it is made, in the program's own words.
+
+        Empty by default. Example, on Fargate: `{"file_system_id": "fs-0123456789abcdef0"}`.
+        """,
+    ).tag(config=True)
+
+    storage_id = Unicode(
+        "jupyterhub",
+        help="""
+        The set of homes: storage is found by this and the person's name, whatever the hub is called.
+
+        "jupyterhub" by default. Hubs whose people are not the same people need names of their own.
+        Example: `"teaching"`.
+        """,
+    ).tag(config=True)
+
+    delete_storage = Bool(
+        False,
+        help="""
+        Whether a person's own storage is removed when the hub's admin deletes the person.
+
+        False by default: storage outlives everything, and is removed by hand. The end of a server, named or not, never
+        removes it.
+        """,
+    ).tag(config=True)
+
+    # What the whole spawner gives
+
+    def cloud_config(self) -> JsonObject:
+        """The backend's settings for every verb but start; cheap, since each poll asks for it."""
+        raise NotImplementedError
+
+    def credentials(self) -> JsonObject | None:
+        """The admin's explicit credentials, or None for the cloud's own chain."""
+        return None
+
+    def _program(self) -> Program:
+        raise NotImplementedError
+
+    def _hub_name(self) -> str:
+        raise NotImplementedError
+
+    # What the hub and its admin ask for
+
+    async def delete_forever(self) -> None:
+        """Remove the person's storage where the admin asked for it; the hub calls this for each deleted server.
+
+        JupyterHub deletes the default server with its user alone (`DELETE /users/:name`), a named one also by itself:
+        so the default one's call is the one that means the person.
+        """
+        if self.delete_storage and self.storage and not self.name:
+            await self._share("delete", self.user.name)
+
+    async def rename_storage(self, old: str, new: str) -> JsonObject | None:
+        """Tell the storage of a person who was renamed; without it the new name begins with nothing. May be repeated.
+
+        Args:
+            old: the name before.
+            new: the name now.
+
+        Returns:
+            What was renamed; None where the old name has no storage.
+
+        Raises:
+            ProgramError: both names have storage, or the cloud refused.
+        """
+        return await self._share("rename", old, to=new)
+
+    def _mounts(self) -> list[JsonObject]:
+        usual: JsonObject = {
+            "kind": self.mount_kind,
+            "read_only": False,
+            "per_user": True,
+            "storage_id": self.storage_id,
+            "mount_optional": self.mount_optional,
+        }
+        own = [{"path": self.mount_userspace_location}] if self.mount_userspace else []
+        return [{**usual, **self._filled_in("mounts", mount)} for mount in [*own, *self.mounts]]
+
+    def _with_storage(self, config: JsonObject) -> JsonObject:
+        return {**config, "storage": self._filled_in("storage", self.storage)} if self.storage else config
+
+    def _filled_in(self, trait: str, value: Any) -> Any:
+        return expand(value, namespace(self.user.name, self.name), f"{type(self).__name__}.{trait}")
+
+    async def _share(self, action: str, user: str, to: str | None = None) -> JsonObject | None:
+        params: ShareParams = {
+            "backend": self.backend,
+            "config": self._with_storage(self.cloud_config()),
+            "credentials": self.credentials(),
+            "hub": self._hub_name(),
+            "storage_id": self.storage_id,
+            "user": user,
+            "action": action,
+            "to": to,
+        }
+        try:
+            result = await self._program().request("share", params, timeout_ms=_TIMEOUT_MS)
+        except ProgramError as error:
+            if error.code != "not_found":
+                raise
+            return None
+        self.log.info("%s: storage of %s: %s", self._log_name, user, action)
+        return cast("JsonObject", result["share"])
