@@ -9,6 +9,7 @@ mod arm;
 mod data_plane;
 pub mod script;
 mod settings;
+pub mod ssh;
 
 pub use access::Access;
 pub use data_plane::StorageSecret;
