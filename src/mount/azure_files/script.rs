@@ -36,13 +36,22 @@ pub fn startup(
         let _ = writeln!(
             script,
             "bash \"$mount\" {} || exit",
-            arguments(storage, access, mount, share).join(" ")
+            words(&arguments(storage, access, mount, share))
         );
     }
     if admins_own.is_some() {
         script.push_str("chmod +x \"$own\" && exec \"$own\"\n");
     }
     script
+}
+
+/// A "~" is the script's to read: bash would make it the home of root.
+fn words(arguments: &[String]) -> String {
+    let quoted = |word: &String| match word.strip_prefix('~') {
+        Some(_) => format!("'{word}'"),
+        None => word.clone(),
+    };
+    arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn arguments(storage: &Storage, access: &Access, mount: &Mount, share: &str) -> Vec<String> {

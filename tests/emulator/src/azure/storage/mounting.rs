@@ -56,11 +56,12 @@ fn mounts(body: &Value) -> Vec<Mount> {
 }
 
 fn read(line: &str) -> Mount {
-    let words: Vec<&str> = line.split_whitespace().collect();
+    let unquoted = |word: &'_ str| word.trim_matches('\'').to_owned();
+    let words: Vec<String> = line.split_whitespace().map(unquoted).collect();
     let after = |name: &str| {
         let at = words.iter().position(|word| *word == name);
         at.and_then(|at| words.get(at + 1))
-            .map(|word| (*word).to_owned())
+            .cloned()
             .unwrap_or_default()
     };
     Mount {
@@ -68,7 +69,7 @@ fn read(line: &str) -> Mount {
         share: after("--share"),
         at: after("--mount-point"),
         client_id: after("--client-id"),
-        optional: words.contains(&"--optional"),
+        optional: words.iter().any(|word| word == "--optional"),
     }
 }
 
