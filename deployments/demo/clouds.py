@@ -49,6 +49,8 @@ class Fargate:
             "NOTEBOOK_SUBNETS": "subnet-0123abcd",
             "NOTEBOOK_SECURITY_GROUPS": "sg-0123abcd",
             "HUB_CONNECT_URL": f"http://{addresses.hub}",
+            "EFS_FILE_SYSTEM": world["file_system"],
+            "NOTEBOOK_TASK_ROLE": f"arn:aws:iam::{world['account']}:role/notebook-task",
         }
 
 

@@ -1,9 +1,9 @@
-"""The Fargate deployment as it is, against the local ECS, with anybody allowed in."""
+"""The Fargate deployment with EFS as it is, against the local cloud, with anybody allowed in."""
 
 from pathlib import Path
 
 c = get_config()  # noqa: F821 - JupyterHub gives it
-load_subconfig(str(Path(__file__).parents[1] / "fargate" / "jupyterhub_config.py"))  # noqa: F821
+load_subconfig(str(Path(__file__).parents[1] / "fargate_with_efs" / "jupyterhub_config.py"))  # noqa: F821
 
 # A demo only: any name and password come in. Never do this where others can reach the hub.
 c.JupyterHub.authenticator_class = "dummy"

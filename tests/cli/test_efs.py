@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from support import ask, program
+from support import ask, deployments, program
 from support.emulator import Emulator, Json
 
-ACCOUNT = "arn:aws:elasticfilesystem:eu-west-1:123456789012"
 ALL_STEPS = (
     "DescribeMountTargets",
     "DescribeAccessPoints",
@@ -369,12 +368,27 @@ def test_a_hub_without_the_permission_is_told_where_the_policy_is(tmp_path: Path
     assert error["context"]["operation"].startswith("elasticfilesystem:")
 
 
+def test_the_deployments_policies_are_enough_and_what_they_leave_out_is_needed(tmp_path: Path) -> None:
+    with Emulator(*deployments.bound_on_fargate(tmp_path)) as emulator:
+        key, secret = deployments.HUB_KEY
+        env = emulator.env(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
+        role = ask.ROLE.replace("notebook", "notebook-task")
+        state = program.run("start", ask.start_with(role=role), env).result["state"]
+        assert program.run("share", ask.share("rename", to="lovelace"), env).result["share"]["kind"] == "efs"
+        assert program.run("stop", ask.stop(state, wait=True), env).result["cleanup"] == "done"
+        assert program.run("share", ask.share("delete", "lovelace"), env).error["code"] == "permission_denied"
+        assert state["data"]["tagged"] is True
+
+
 def test_a_role_that_is_narrowed_to_one_access_point_opens_no_other(tmp_path: Path) -> None:
+    def policy_of(name: str, access_point: str = "*") -> Any:
+        return json.loads(Path(deployments.policy(name, tmp_path, access_point)).read_text())
+
     with Emulator() as emulator:
-        emulator.admin("efs/policy", ONLY_THROUGH_ACCESS_POINTS, "PUT")
         own = run(emulator, ask.share("ensure")).result["share"]["name"]
         run(emulator, ask.share("ensure", "bob"))
-        emulator.admin("roles/ada", allow_mount(own), "PUT")
+        emulator.admin("efs/policy", policy_of("file-system-policy"), "PUT")
+        emulator.admin("roles/ada", policy_of("task-role-policy", own), "PUT")
         role = ask.ROLE.replace("notebook", "ada")
         assert run(emulator, ask.start_with(role=role)).result["url"]
         error = run(emulator, ask.start_with(role=role, server=ask.server("bob"))).error
@@ -382,26 +396,20 @@ def test_a_role_that_is_narrowed_to_one_access_point_opens_no_other(tmp_path: Pa
         assert "access denied by server" in error["message"]
 
 
-ONLY_THROUGH_ACCESS_POINTS: Json = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Deny",
-            "Principal": {"AWS": "*"},
-            "Action": "elasticfilesystem:*",
-            "Resource": "*",
-            "Condition": {"Null": {"elasticfilesystem:AccessPointArn": "true"}},
-        }
-    ],
-}
-
-
-def allow_mount(access_point: str) -> Json:
-    """A role's policy that opens one access point."""
-    statement: dict[str, Any] = {
-        "Effect": "Allow",
-        "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
-        "Resource": f"{ACCOUNT}:file-system/{ask.FILE_SYSTEM}",
-        "Condition": {"StringEquals": {"elasticfilesystem:AccessPointArn": f"{ACCOUNT}:access-point/{access_point}"}},
-    }
-    return {"Version": "2012-10-17", "Statement": [statement]}
+def test_the_file_systems_policy_lets_nobody_mount_its_root(tmp_path: Path) -> None:
+    with Emulator(*deployments.bound_on_fargate(tmp_path)) as emulator:
+        volume = {"fileSystemId": ask.FILE_SYSTEM, "transitEncryption": "ENABLED", "authorizationConfig": {"iam": "ENABLED"}}
+        emulator.boto3("ecs").register_task_definition(
+            family="thief",
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu="256",
+            memory="512",
+            taskRoleArn=ask.ROLE.replace("notebook", "anybody"),
+            volumes=[{"name": "all", "efsVolumeConfiguration": volume}],
+            containerDefinitions=[
+                {"name": "notebook", "image": "i", "mountPoints": [{"sourceVolume": "all", "containerPath": "/all"}]}
+            ],
+        )
+        error = run(emulator, ask.start(config=ask.config(run_task=ask.run_task(taskDefinition="thief")))).error
+        assert "access denied by server" in error["message"]

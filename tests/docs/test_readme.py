@@ -25,6 +25,6 @@ def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator) -> None:
         assert json.loads(done.stdout.splitlines()[-1])["type"] == "result", done.stdout
 
 
-@pytest.mark.parametrize("name", ["policy.json", "task-definition.json"])
+@pytest.mark.parametrize("name", ["fargate/policy.json", "fargate/task-definition.json"])
 def test_the_deployments_documents_are_json(name: str) -> None:
-    json.loads((traits.README.parent / "deployments" / "fargate" / name).read_text())
+    json.loads((traits.README.parent / "deployments" / name).read_text())

@@ -1,9 +1,10 @@
-"""The Azure deployments as an admin uses them: their files, and the variables of env.template."""
+"""The deployments as an admin uses them: their files, the variables of env.template, the policies."""
 
 import re
 import secrets
 from pathlib import Path
 
+from support import emulator
 from support.azure import APP, Azure
 from support.binaries import REPOSITORY
 
@@ -11,6 +12,10 @@ FOLDER = REPOSITORY / "deployments"
 ROLES = (FOLDER / "aml_role.json", FOLDER / "aml_choices_role.json")
 BOUND = [word for role in ROLES for word in ("--azure-role", str(role))]
 """Options of the emulator by which the hub may do what the roles allow, and nothing else."""
+HUB_KEY = ("AKIAHUB", "hub-secret")
+"""Of a hub on Fargate that may do what the deployment's policy says."""
+FILE_SYSTEM = "fs-0a1b2c3d4e5f60718"
+"""The emulator's own."""
 ON_AML = ("no_auth_spawn_on_aml", "azure_ad_auth_spawn_on_aml")
 
 
@@ -41,3 +46,21 @@ def filled(name: str, azure: Azure) -> dict[str, str]:
         "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
     }
     return {name: values[name] for name in variables(name)}
+
+
+def policy(name: str, folder: Path, access_point: str = "*") -> str:
+    """A policy of the deployment on Fargate with EFS, filled in for the local cloud: its file."""
+    text = (FOLDER / "fargate_with_efs" / f"{name}.json").read_text()
+    values = {"ACCOUNT": "123456789012", "REGION": "eu-west-1", "FILE_SYSTEM": FILE_SYSTEM, "ACCESS_POINT": access_point}
+    for variable, value in values.items():
+        text = text.replace(variable, value)
+    file = folder / f"{name}.json"
+    file.write_text(text)
+    return str(file)
+
+
+def bound_on_fargate(folder: Path) -> list[str]:
+    """Options of the emulator by which the hub, its tasks and the file system have the deployment's policies and no more."""
+    hub, role, file_system = (policy(name, folder) for name in ("policy", "task-role-policy", "file-system-policy"))
+    keys = [":".join(emulator.KEY), f"{HUB_KEY[0]}:{HUB_KEY[1]}:{hub}"]
+    return [*(word for key in keys for word in ("--key", key)), "--role", f"notebook-task:{role}", "--efs-policy", file_system]

@@ -18,7 +18,7 @@ pub fn register(call: Call<'_>, request: Value, world: &mut World) -> Result<Val
         .as_array()
         .is_some_and(|tags| !tags.is_empty());
     if tagged {
-        permission::check(call, "ecs:TagResource", &resource, None)?;
+        permission::check_tags(call, &resource, "RegisterTaskDefinition", None)?;
     }
     permission::pass_roles(call, &[&request])?;
     world.definitions.register(request, call.now_ms)

@@ -90,7 +90,7 @@ fn check_permissions(
         .is_some_and(|tags| !tags.is_empty())
     {
         let tasks = call.emulator.arn(&format!("task/{cluster}/*"));
-        permission::check(call, "ecs:TagResource", &tasks, Some(&cluster_arn))?;
+        permission::check_tags(call, &tasks, "RunTask", Some(&cluster_arn))?;
     }
     let none = Value::Null;
     let defined = definition.map_or(&none, |definition| &definition.body);
