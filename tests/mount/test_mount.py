@@ -1,5 +1,6 @@
 """The script, unchanged, on a real kernel's SMB client, against a real SMB server and the emulated identity and vault."""
 
+import base64
 import shlex
 import socket
 import subprocess
@@ -7,8 +8,9 @@ import subprocess
 import pytest
 
 from mount.conftest import needs
+from support import program
 from support.binaries import REPOSITORY
-from support.people_with_shares import SCRIPT, World
+from support.people_with_shares import SCRIPT, VAULT, World
 
 PLACE = "/home/azureuser/userfiles"
 
@@ -88,10 +90,11 @@ def test_a_wrong_key_is_told(world: World):
 
 
 def test_a_server_that_cannot_be_reached_is_told_in_time(world: World):
-    port = str(free_port())
-    assert_fails(world, world.arguments(world.ada, port=port, patience="2"), 6, f"cannot be reached at port {port}")
-    unknown = world.arguments(world.ada, server="nowhere.invalid", patience="2")
-    assert_fails(world, unknown, 6, "no address is known for nowhere.invalid")
+    port, key = str(free_port()), f"{world.ada.key}\n"
+    closed = world.arguments(world.ada, credential="stdin", port=port, patience="3")
+    assert_fails(world, closed, 6, f"cannot be reached at port {port}", stdin=key)
+    unknown = world.arguments(world.ada, credential="stdin", server="nowhere.invalid", patience="3")
+    assert_fails(world, unknown, 6, "no address is known for nowhere.invalid", stdin=key)
 
 
 def test_a_share_that_is_not_there_is_told(world: World):
@@ -107,7 +110,7 @@ def test_an_identity_that_the_instance_does_not_have_gives_no_token(world: World
 
 def test_a_key_that_the_vault_does_not_give_is_told(world: World):
     address = world.arguments(world.ada)[world.arguments(world.ada).index("--vault-secret") + 1]
-    absent = world.arguments(world.ada, vault_secret=address.replace("adas-key", "no-key"), patience="2")
+    absent = world.arguments(world.ada, vault_secret=address.replace("adas-key", "no-key"), patience="15")
     assert_fails(world, absent, 5, "Key Vault does not give")
     world.put_secret("adas-key", "two\nlines")
     try:
@@ -118,7 +121,7 @@ def test_a_key_that_the_vault_does_not_give_is_told(world: World):
 
 def test_one_persons_instance_opens_nothing_of_another_persons(world: World):
     own = world.arguments(world.ada)
-    others_key = world.arguments(world.bob, client_id=world.ada.client_id, patience="2")
+    others_key = world.arguments(world.bob, client_id=world.ada.client_id, patience="15")
     assert_fails(world, others_key, 5, "HTTP 403", "Key Vault Secrets User")
     others_share = world.arguments(world.ada, share=world.bob.share)
     assert_fails(world, others_share, 7, "not this share's")
@@ -164,6 +167,33 @@ def test_a_key_is_never_run_as_a_command(world: World):
     assert (ran.stdout, ran.stderr.count("mount of adas-home: error: --credential is none of")) == ("", 1)
 
 
+def test_the_programs_own_start_up_script_mounts_at_the_usual_ports_and_runs_the_admins(world: World):
+    azure = world.azure
+    storage = {
+        "account": world.ada.account,
+        "credential": "key_vault",
+        "vault_secret": f"https://{VAULT}/secrets/adas-key",
+        "vault_identity": world.ada.identity,
+        "account_key_opens_every_share": True,
+    }
+    ask = azure.ask("start", config=azure.config(storage=storage, startup_script="#!/bin/sh\nls -d ~azureuser/userfiles\n"))
+    mount = {"kind": "azure_files", "path": "~/userfiles", "per_user": False, "share": world.ada.share}
+    ask["params"]["spec"]["mounts"] = [mount]
+    started = program.run("start", ask, azure.env())
+    scripts = azure.bodies("computes.put")[-1]["properties"]["properties"]["setupScripts"]["scripts"]
+    assert scripts["startupScript"].get("scriptArguments") is None, started
+    script = base64.b64decode(scripts["startupScript"]["scriptData"]).decode()
+    world.usual_ports()
+    try:
+        trust = f"export CURL_CA_BUNDLE=/run/{world.tls.certificate.name} HOME=/root"
+        ran = world.instance.run(f"{trust}; printf %s {shlex.quote(script)} >/run/startup && bash /run/startup")
+        wrote = world.as_owner("echo 'by its own script' >userfiles/own.txt && grep -c userfiles /proc/mounts")
+    finally:
+        world.instance.restart()
+    assert (ran.code, ran.stdout, ran.stderr) == (0, f"{PLACE}\n", f"mount of adas-home: it is mounted at {PLACE}\n")
+    assert wrote.stdout == "1\n", wrote.stderr
+
+
 WATCH = """
 for program in curl mount.cifs mount timeout python3 findmnt getent setpriv; do
     real=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v $program)
@@ -202,7 +232,7 @@ chmod +x /usr/local/sbin/*
 def test_an_identity_goes_by_microsofts_ticket_and_without_one_that_is_told(world: World, code: int, reason: str):
     world.instance.run(TICKETS.format(code=code))
     try:
-        assert_fails(world, world.arguments(world.ada, credential="identity", patience="6"), 4, reason)
+        assert_fails(world, world.arguments(world.ada, credential="identity", patience="60" if code == 0 else "6"), 4, reason)
         asked = world.instance.run("cat /run/asked").stdout
     finally:
         world.instance.run("rm -f /usr/local/sbin/* /run/asked")
