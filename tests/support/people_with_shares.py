@@ -5,6 +5,7 @@ import json
 import shlex
 import urllib.request
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,10 +50,15 @@ class World:
     """Azure, its files by SMB, and one instance: Ada's."""
 
     def __init__(self, folder: Path) -> None:
-        """Starts all of it."""
+        """Starts all of it, or nothing."""
+        with ExitStack() as parts:
+            self._start(folder, parts)
+            self._parts = parts.pop_all()
+
+    def _start(self, folder: Path, parts: ExitStack) -> None:
         names = ("ada", "bob")
         accounts = [option for name in names for option in ("--azure-storage-account", f"{name}sfiles")]
-        self.azure = Azure(*accounts, check_model=False)
+        self.azure = parts.enter_context(Azure(*accounts, check_model=False))
         self._group = f"/subscriptions/{self.azure.azure['subscription']}/resourceGroups/{self.azure.azure['resource_group']}"
         self._vault = f"{self._group}/providers/Microsoft.KeyVault/vaults/notebooks-kv"
         self._hub = self._token("https://management.azure.com")
@@ -61,9 +67,11 @@ class World:
         self._assign(self._vault, SECRETS_OFFICER, json.loads(base64.urlsafe_b64decode(claims + "=="))["oid"])
         self.ada, self.bob = (self._person(name) for name in names)
         people = (self.ada, self.bob)
-        self.files = FileServer({p.account: p.key for p in people}, {p.share: p.account for p in people})
-        self.tls = TlsFront(folder, VAULT, self.azure.azure["management"])
-        self.instance = Instance([VAULT, *(f"{p.account}.file.core.windows.net" for p in people)], [SCRIPT, self.tls.certificate])
+        keys, owners = {p.account: p.key for p in people}, {p.share: p.account for p in people}
+        self.files = parts.enter_context(FileServer(keys, owners))
+        self.tls = parts.enter_context(TlsFront(folder, VAULT, self.azure.azure["management"]))
+        hosts = [VAULT, *(f"{p.account}.file.core.windows.net" for p in people)]
+        self.instance = parts.enter_context(Instance(hosts, [SCRIPT, self.tls.certificate]))
 
     def __enter__(self) -> "World":
         """The world itself."""
@@ -71,8 +79,7 @@ class World:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Ends all of it."""
-        for part in (self.instance, self.tls, self.files, self.azure):
-            part.__exit__(kind, error, trace)
+        self._parts.close()
 
     def arguments(self, person: Person, *flags: str, **change: str) -> list[str]:
         """The script's arguments for a person on Ada's instance: by Key Vault, with what is to be different."""
