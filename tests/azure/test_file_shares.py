@@ -301,3 +301,23 @@ def test_a_bad_storage_secret_is_refused_and_not_repeated(azure: Azure, secret: 
     assert "credentials.storage" in done.error["message"]
     assert "canary" not in done.stdout + done.stderr
     assert "Y2FuYXJ5" not in done.stdout + done.stderr
+
+
+def test_another_persons_server_cannot_mount_the_share_whatever_it_runs() -> None:
+    delays = "creating=60,setting_up=0,user_setting_up=20,deleting=50"
+    with Azure("--azure-storage-account", "homes", run="process", delays=delays) as azure:
+        own = {"kind": "azure_files", "path": "~/userfiles"}
+        names = {user: share(azure, "ensure", user=user).result["share"]["name"] for user in ("ada", "mallory")}
+        ask = azure.ask("start", 1_000, config=config(azure), server={"hub": "prod", "user": "mallory", "name": ""})
+        ask["params"]["spec"]["mounts"] = [own]
+        program.run("start", ask, azure.env())
+        (body,) = azure.bodies("computes.put")
+        (identity,) = body["identity"]["userAssignedIdentities"]
+        client_id = azure.arm("GET", identity, version="2023-01-31")["properties"]["clientId"]
+        # Whoever is root on a machine can run this line, with the one identity that the machine has.
+        line = f'bash "$mount" --account homes --share {names["ada"]} --mount-point ~/stolen --client-id {client_id}'
+        stolen = config(azure) | {"startup_script": f"{line}\n", "managed_identities": [identity], "name_suffix": "x"}
+        ask = azure.ask("start", config=stolen, server={"hub": "prod", "user": "mallory", "name": "second"})
+        error = program.run("start", ask, azure.env()).error
+        assert error["code"] == "start_failed"
+        assert "the server refuses the credential" in error["message"]

@@ -60,3 +60,30 @@ def test_what_the_roles_lack_is_refused_with_the_actions_name() -> None:
         error = program.run("start", azure.ask("start"), azure.env()).error
         assert error["code"] == "permission_denied"
         assert "computes/start/action" in error["message"]
+
+
+STORAGE = "Microsoft.Storage/storageAccounts/fileServices"
+IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
+STORAGE_ACTIONS = {
+    "file_services.get": f"{STORAGE}/read",
+    "shares.get": f"{STORAGE}/shares/read",
+    "shares.list": f"{STORAGE}/shares/read",
+    "shares.put": f"{STORAGE}/shares/write",
+    "identities.get": f"{IDENTITIES}/read",
+    "identities.put": f"{IDENTITIES}/write",
+    "role_assignments.put": "Microsoft.Authorization/roleAssignments/write",
+}
+
+
+def test_the_role_for_storage_is_enough_for_a_home_and_each_of_its_actions_is_needed() -> None:
+    with Azure(*deployments.BOUND, "--azure-role", str(deployments.STORAGE_ROLE)) as azure:
+        config = azure.config(storage={"account": "notebooksstorage"}, location=azure.azure["location"])
+        ask = azure.ask("start", config=config)
+        ask["params"]["spec"]["mounts"] = [{"kind": "azure_files", "path": "~/userfiles"}]
+        assert program.run("start", ask, azure.env()).result["url"]
+        checks = program.run("check", azure.ask("check", config=config), azure.env()).result["checks"]
+        assert all(check["ok"] for check in checks)
+        counts = azure.azure_admin("calls")["counts"]
+        needed = {STORAGE_ACTIONS[operation] for operation in counts if operation in STORAGE_ACTIONS}
+        # An identity is given to an instance by the instance's own PUT.
+        assert needed | {f"{IDENTITIES}/assign/action"} == set(json.loads(deployments.STORAGE_ROLE.read_text())["Actions"])

@@ -10,13 +10,14 @@ from support.binaries import REPOSITORY
 
 FOLDER = REPOSITORY / "deployments"
 ROLES = (FOLDER / "aml_role.json", FOLDER / "aml_choices_role.json")
+STORAGE_ROLE = FOLDER / "aml_storage_role.json"
 BOUND = [word for role in ROLES for word in ("--azure-role", str(role))]
 """Options of the emulator by which the hub may do what the roles allow, and nothing else."""
 HUB_KEY = ("AKIAHUB", "hub-secret")
 """Of a hub on Fargate that may do what the deployment's policy says."""
 FILE_SYSTEM = "fs-0a1b2c3d4e5f60718"
 """The emulator's own."""
-ON_AML = ("no_auth_spawn_on_aml", "azure_ad_auth_spawn_on_aml")
+ON_AML = ("no_auth_spawn_on_aml", "no_auth_spawn_on_aml_with_userspaces", "azure_ad_auth_spawn_on_aml")
 
 
 def config(name: str) -> Path:
@@ -42,6 +43,9 @@ def filled(name: str, azure: Azure) -> dict[str, str]:
         "AAD_TENANT_ID": azure.azure["tenant"],
         "AAD_CLIENT_ID": APP[0],
         "AAD_CLIENT_SECRET": APP[1],
+        "STORAGE_ACCOUNT_NAME": "notebooksstorage",
+        "STORAGE_ACCOUNT_CONN_STR": "",
+        "SAS_TOKEN": "",
         "HOST": "localhost:8000",
         "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
     }
