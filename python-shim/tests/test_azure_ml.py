@@ -221,3 +221,34 @@ async def test_options_that_cannot_be_had_are_asked_for_again() -> None:
     with pytest.raises(ProgramError):
         await cache.get("k", program, {}, 600)
     assert await cache.get("k", program, {}, 600) == {"answer": 1}
+
+
+async def test_homes_are_where_the_predecessors_environment_says_whatever_project_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in {"STORAGE_ACCOUNT_NAME": "homes", "RESOURCE_GROUP": "own", "LOCATION": "westeurope"}.items():
+        monkeypatch.setenv(name, text)
+    spawner = aml_spawner(resource_group="", mount_userspace=True)
+    storage = spawner._with_storage({"resource_group": "chosen"})["storage"]
+    assert storage == {"account": "homes", "resource_group": "own", "location": "westeurope"}
+    assert spawner._mounts() == [
+        {
+            "path": "~/userfiles",
+            "kind": "azure_files",
+            "read_only": False,
+            "per_user": True,
+            "storage_id": "jupyterhub",
+            "mount_optional": False,
+        }
+    ]
+    assert "storage" not in aml_spawner(storage={})._with_storage({})
+
+
+async def test_a_secret_of_the_storage_account_goes_with_the_credentials_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAS_TOKEN", "sig=canary")
+    spawner = aml_spawner(storage={"account": "homes"})
+    assert spawner.credentials() == {"kind": "developer", "storage": {"sas_token": "sig=canary"}}
+    monkeypatch.setenv("STORAGE_ACCOUNT_CONN_STR", "AccountKey=canary")
+    assert spawner.credentials() == {"kind": "developer", "storage": {"connection_string": "AccountKey=canary"}}
+    assert "canary" not in str(spawner._with_storage(await spawner.start_config()))
+    assert aml_spawner(storage={}).credentials() is None

@@ -52,7 +52,10 @@ def lab(hub: Hub, name: str) -> str:
 def test_a_file_is_there_on_the_next_machine_and_for_its_person_alone(azure: Azure, hub: Hub) -> None:
     at = lab(hub, "ada")
     body = {"type": "file", "format": "text", "content": "by ada"}
-    written = requests.put(f"{at}/api/contents/userfiles/note.txt", json=body, timeout=30)
+    with requests.Session() as session:
+        session.get(f"{at}/lab", timeout=30)
+        token = {"X-XSRFToken": session.cookies["_xsrf"]}
+        written = session.put(f"{at}/api/contents/userfiles/note.txt", json=body, headers=token, timeout=30)
     assert written.status_code == 201, written.text
 
     hub.unspawn("ada")

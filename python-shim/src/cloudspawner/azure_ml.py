@@ -296,8 +296,52 @@ class AMLSpawner(CloudSpawner):
     def _start_timeout_of_a_machine(self) -> int:
         return 900
 
+    storage_sas_token = Unicode(
+        help="""
+        A shared access signature by which shares are made through the storage account itself, not Resource Manager.
+
+        By default the environment's SAS_TOKEN. Without it, and without a connection string, the hub needs no secret of
+        the storage account: its role is enough.
+        """
+    ).tag(config=True)
+    storage_connection_string = Unicode(
+        help="The same as a connection string. By default the environment's STORAGE_ACCOUNT_CONN_STR."
+    ).tag(config=True)
+
+    @default("storage")
+    def _storage_of_the_predecessor(self) -> JsonObject:
+        if not (self.mount_userspace or self.mounts):
+            return {}
+        account = os.environ.get("STORAGE_ACCOUNT_NAME", "")
+        return {"account": account} if account else {}
+
     def credentials(self) -> JsonObject | None:
         """What the credential traits say. Raises ConfigurationError where a part is missing."""
+        given = self._own_credentials()
+        if not self.storage:
+            return given
+        secret = {
+            "sas_token": self._setting("storage_sas_token", "SAS_TOKEN"),
+            "connection_string": self._setting("storage_connection_string", "STORAGE_ACCOUNT_CONN_STR"),
+        }
+        # One of the two is enough; the predecessor's .env has both.
+        name = "connection_string" if secret["connection_string"] else "sas_token"
+        if not secret[name]:
+            return given
+        return {**(given or {"kind": "developer"}), "storage": {name: secret[name]}}
+
+    def _with_storage(self, config: JsonObject) -> JsonObject:
+        """A chosen project has another resource group and region; homes stay where they are."""
+        config = super()._with_storage(config)
+        if "storage" in config:
+            usual = {
+                "resource_group": self._setting("resource_group", "RESOURCE_GROUP"),
+                "location": self._setting("location", "LOCATION"),
+            }
+            config["storage"] = {name: text for name, text in usual.items() if text} | config["storage"]
+        return config
+
+    def _own_credentials(self) -> JsonObject | None:
         kind = self.credential_kind
         if kind == "developer":
             return None
