@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from support import ask, program
@@ -41,3 +42,29 @@ def test_a_server_is_found_by_its_key_and_stopped(moto: Moto) -> None:
     assert program.run("stop", ask.stop(None, config=settings, server=whose), env).result["cleanup"] == "done"
     poll = ask.poll(ask.target(user="lost"), config=settings)
     assert program.run("poll", poll, env).result["servers"][0]["phase"] in ("stopping", "exited", "gone")
+
+
+def test_a_persons_home_on_efs_is_made_found_renamed_mounted_and_removed(moto: Moto) -> None:
+    env = moto.env()
+    given = {"endpoint_url": env["AWS_ENDPOINT_URL"], "region_name": env.get("AWS_REGION") or env["AWS_DEFAULT_REGION"]}
+    keys = {"aws_access_key_id": env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"]}
+    efs = boto3.client("efs", **given, **keys)
+    file_system = efs.create_file_system(CreationToken=ask.attempt())["FileSystemId"]
+    run_task = {**moto.run_task(), "overrides": {"taskRoleArn": ask.ROLE}}
+    (subnet, *_) = run_task["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+    efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
+    efs.close()
+    settings = ask.config(run_task=run_task, clusters=[moto.world["cluster"]], storage=ask.storage(file_system_id=file_system))
+
+    def share(action: str, user: str = "ada", **more: str) -> program.Finished:
+        return program.run("share", ask.share(action, user, config=settings, **more), env)
+
+    made = share("ensure").result["share"]
+    assert share("ensure").result["share"] == {**made, "created": False}
+    start = ask.start(config=settings, spec=ask.spec(mounts=[ask.home("/home/ada")]))
+    state = program.run("start", start, env).result["state"]
+    assert "-cs-" in state["data"]["task_definition"]
+    assert program.run("stop", ask.stop(state, config=settings), env).result["cleanup"] == "done"
+    assert share("rename", to="lovelace").result["share"]["name"] == made["name"]
+    assert share("delete", "lovelace").result["share"]["name"] == made["name"]
+    assert share("show", "lovelace").error["code"] == "not_found"
