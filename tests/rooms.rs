@@ -105,7 +105,8 @@ fn each_crate_is_named_in_its_own_room_only() {
                 "{name} exits"
             );
         }
-        if name != "context.rs" {
+        // A test may roll dice of its own, seeded.
+        if name != "context.rs" && !name.ends_with("/tests.rs") {
             for direct in ["SystemTime::now", "std::env::var", "fastrand::"] {
                 assert!(
                     !code.contains(direct),

@@ -328,6 +328,8 @@ async def test_a_choice_that_is_not_offered_is_a_400_with_its_sentence(
 
     monkeypatch.setattr("cloudspawner.FargateSpawner.start_config", refuse)
     hub = await make_hub()
+    # Long enough for a busy machine: a hub that does not wait for the start answers 202.
+    hub.tornado_settings["slow_spawn_timeout"] = hub.tornado_application.settings["slow_spawn_timeout"] = 30
     answer = await hub.api("POST", "/users/ada/server", {"size": "XXL"})
     assert answer.code == 400
     assert "size 'XXL' is not offered there" in json.loads(answer.body)["message"]

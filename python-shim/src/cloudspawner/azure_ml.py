@@ -402,6 +402,11 @@ class AMLSpawner(CloudSpawner):
     def _choices_of_form(self) -> Any:
         return _from_form
 
+    @default("apply_user_options")
+    def _choices_are_applied_by_start(self) -> Any:
+        # JupyterHub warns of options that nobody takes.
+        return (lambda _spawner, _options: None) if self._offers_choices() else None
+
     def _offers_choices(self) -> bool:
         return bool(self.choose_project or self.sizes)
 
