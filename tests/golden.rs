@@ -85,6 +85,8 @@ fn every_request_is_read_with_all_that_it_says() {
         (2, Some(900_000), false, false)
     );
     assert!(gc.keep[0].server.is_some() && gc.keep[1].reference.is_some());
+    let (_, gc) = request::<GcParams>("request_gc_apply");
+    assert!(gc.apply && gc.only.is_some_and(|only| only.len() == 1));
     let (_, check) = request::<CheckParams>("request_check");
     assert!(check.offline);
     let (_, share) = request::<ShareParams>("request_share");

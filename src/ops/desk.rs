@@ -6,8 +6,13 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How long a start is remembered when many servers are: longer than gc takes by default (protocol, start: 300 s).
+const REMEMBERED: Duration = Duration::from_mins(6);
 
 /// A stop that several callers can wait for.
 type SharedStop = Shared<BoxFuture<'static, Result<StopResult, Failure>>>;
@@ -24,19 +29,37 @@ struct Server {
     /// Starts that run or wait for their turn.
     starts: Mutex<Vec<Weak<CancellationToken>>>,
     stop: Mutex<Option<SharedStop>>,
+    /// When a start last had its turn.
+    started: Mutex<Option<Instant>>,
 }
 
 /// The right to act on a server; the next one gets it when this is dropped.
 pub struct Turn {
     _guard: OwnedMutexGuard<()>,
-    _server: Arc<Server>,
+    server: Arc<Server>,
+    starts: bool,
     _start: Arc<CancellationToken>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.starts {
+            *lock(&self.server.started) = Some(Instant::now());
+        }
+    }
 }
 
 impl Desk {
     /// Waits until nothing else is being done to the server, then lets a start have it. A stop that comes while the start
     /// waits or runs calls `cancel`.
     pub async fn start(&self, key: &str, cancel: &CancellationToken) -> Turn {
+        let mut turn = self.hold(key, cancel).await;
+        turn.starts = true;
+        turn
+    }
+
+    /// The same for something that is no start.
+    pub async fn hold(&self, key: &str, cancel: &CancellationToken) -> Turn {
         let server = self.server(key);
         let start = Arc::new(cancel.clone());
         {
@@ -46,7 +69,8 @@ impl Desk {
         }
         Turn {
             _guard: server.turn.clone().lock_owned().await,
-            _server: server,
+            server,
+            starts: false,
             _start: start,
         }
     }
@@ -99,18 +123,23 @@ impl Desk {
         running.await
     }
 
-    /// Whether something is being done to the server right now.
-    pub fn is_busy(&self, key: &str) -> bool {
-        lock(&self.servers)
-            .get(key)
-            .is_some_and(|server| server.turn.try_lock().is_err())
+    /// Whether something is being done to the server right now, or a start had its turn since `before` ahead of `moment`.
+    pub fn started_since(&self, key: &str, before: Duration, moment: Instant) -> bool {
+        lock(&self.servers).get(key).is_some_and(|server| {
+            let recently = |ended: Instant| ended + before > moment;
+            server.turn.try_lock().is_err() || lock(&server.started).is_some_and(recently)
+        })
     }
 
     fn server(&self, key: &str) -> Arc<Server> {
         let mut servers = lock(&self.servers);
         // Whoever is not being waited for is not held by anybody else.
         if servers.len() > 1000 {
-            servers.retain(|_, server| Arc::strong_count(server) > 1);
+            let now = Instant::now();
+            servers.retain(|_, server| {
+                let recently = |ended: Instant| ended + REMEMBERED > now;
+                Arc::strong_count(server) > 1 || lock(&server.started).is_some_and(recently)
+            });
         }
         servers.entry(key.to_owned()).or_default().clone()
     }

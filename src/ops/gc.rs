@@ -9,9 +9,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Protocol, start: "min_age_ms 900000".
 const MIN_AGE: Duration = Duration::from_mins(15);
+/// The caller made its list of what to keep before it sent the request: the hub's shim polls in between, which takes up to 28 s.
+const OLDEST_LIST: Duration = Duration::from_mins(1);
 const REASON: &str = "removed by cloudspawner gc: no server of the hub";
 
 impl Ops {
@@ -27,6 +30,7 @@ impl Ops {
                 "params.hub: must not be empty",
             ));
         }
+        let received = Instant::now();
         let backend = self.registry.get(&params.backend)?;
         let settings = Settings {
             config: &params.config,
@@ -51,9 +55,11 @@ impl Ops {
         let seen = all.len();
         let kept = Kept::new(&params.keep);
         let min_age = params.min_age_ms.map_or(MIN_AGE, Duration::from_millis);
+        // A start that is under way, or came after the list of what to keep was made, is somebody's.
+        let in_use = |key: &str| self.desk.started_since(key, OLDEST_LIST, received);
         let stale: Vec<(Arc<dyn Site>, Found, StaleServer)> = all
             .into_iter()
-            .filter(|(_, found)| !kept.has(found) && !self.desk.is_busy(&found.record.key))
+            .filter(|(_, found)| !kept.has(found) && !in_use(&found.record.key))
             .filter_map(|(site, found)| {
                 let stale = self.stale(&found, min_age)?;
                 Some((site, found, stale))
@@ -67,7 +73,13 @@ impl Ops {
         if !params.apply {
             return Ok(result);
         }
-        if stale.len() * 2 > seen && !params.force {
+        let condemned = |stale: &StaleServer| {
+            let only = params.only.as_ref();
+            only.is_none_or(|only| only.contains(&stale.reference))
+        };
+        let any = stale.iter().any(|(_, _, stale)| condemned(stale));
+        // All that is stale counts, though only a part may go: nearly always it is the list that is wrong then.
+        if any && stale.len() * 2 > seen && !params.force {
             return Err(Failure::new(
                 Code::Conflict,
                 format!(
@@ -77,6 +89,11 @@ impl Ops {
             ));
         }
         for (site, found, stale) in stale {
+            if !condemned(&stale) || in_use(&stale.key) {
+                continue;
+            }
+            // Whoever wants this server from now on waits until it is gone.
+            let _turn = self.desk.hold(&stale.key, &CancellationToken::new()).await;
             match self
                 .remove_surely(&site, &found.record, true, REASON, deadline)
                 .await

@@ -174,6 +174,8 @@ pub struct GcParams {
     /// Whether to remove, or only to tell.
     #[serde(default, deserialize_with = "null_is_default")]
     pub apply: bool,
+    /// Of the stale ones, only those with these cloud's own names may be removed; all where left out.
+    pub only: Option<Vec<String>>,
     /// Whether to remove although more than half of all would go.
     #[serde(default, deserialize_with = "null_is_default")]
     pub force: bool,

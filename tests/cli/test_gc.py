@@ -159,3 +159,27 @@ def test_a_deadline_is_told_as_such(emulator: Emulator) -> None:
     emulator.fault("ListTasks", "hang", count=None)
     done = program.run("gc", ask.gc(timeout_ms=500), emulator.env())
     assert (done.exit_code, done.error["code"]) == (1, "deadline")
+
+
+def test_with_only_nothing_else_is_removed(emulator: Emulator) -> None:
+    _, b, c, _ = (running(emulator, user) for user in ("a", "b", "c", "d"))
+    keep = [{"server": ask.server("a")}, {"server": ask.server("d")}]
+    result = gc(emulator, *keep, apply=True, only=[b["data"]["ref"], "arn:of:another"])
+    assert refs(result) == {b["data"]["ref"], c["data"]["ref"]}
+    assert result["removed"] == [b["data"]["ref"]]
+    assert len(emulator.alive()) == 3
+
+
+def test_only_does_not_get_around_the_refusal_of_more_than_half(emulator: Emulator) -> None:
+    states = [running(emulator, user) for user in ("a", "b", "c")]
+    request = ask.gc({"server": ask.server("a")}, apply=True, only=[states[1]["data"]["ref"]])
+    assert program.run("gc", request, emulator.env()).error["code"] == "conflict"
+    assert gc(emulator, {"server": ask.server("a")}, apply=True, only=[])["removed"] == []
+    assert len(emulator.alive()) == 3
+
+
+def test_what_was_started_after_the_list_was_made_is_not_stale(emulator: Emulator) -> None:
+    with program.Serve(emulator.env()) as serve:
+        serve.ask(ask.start())
+        assert serve.ask(ask.gc(apply=True, force=True)) == {"stale": [], "removed": [], "errors": []}
+    assert len(emulator.alive()) == 1

@@ -283,6 +283,10 @@ class FargateSpawner(CloudSpawner):
             config["address"] = self.address
         return config
 
+    def gc_config(self) -> JsonObject:
+        """The same without what differs from user to user and is no place."""
+        return {name: value for name, value in self.cloud_config().items() if name not in ("container_name", "address")}
+
     async def start_config(self) -> JsonObject:
         """The same with RunTask's arguments.
 

@@ -1,17 +1,35 @@
-"""gc: what the hub still knows is kept, the rest of what bears its mark is stale."""
+"""gc: what the hub still knows is kept, the rest of what bears its mark is stale.
+
+It runs by itself where the admin gave the hub a name: a look when the hub makes its first spawner, then one each
+interval. What two looks in a row found is removed, so that nothing goes on one answer of a database or a cloud.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from dataclasses import dataclass, field
+from logging import DEBUG, WARNING, Logger
+from typing import TYPE_CHECKING, Any, cast
 
+import sqlalchemy
 from jupyterhub import orm
+from sqlalchemy.orm import joinedload
 
-from .program import Program
-from .wire import GcParams, GcResult, JsonObject, Server, Target
+from .wire import GcParams, GcResult, JsonObject, ProgramError, Server, Target
+
+if TYPE_CHECKING:
+    from .program import Program
 
 # protocol.md's default for gc.
 _GC_TIMEOUT_MS = 300_000
+# Only the key is asked for, which does not change: whatever the program has seen of a server in this hour will do.
+_KEY_AGE_MS = 3_600_000
+# Rows of the database that are read without a pause: some 15 ms of the hub's loop.
+_ROWS_AT_ONCE = 100
+# A hub that restarts first asks how its servers are (its init_spawners_timeout); the first look comes after that.
+_FIRST_LOOK_SECONDS = 10.0
+# Each is a look at the cloud in each interval; settings that differ from user to user must not become a storm.
+_MOST_PLACES = 50
 
 
 async def collect_garbage(program: Program, params: GcParams, session: Any) -> GcResult:
@@ -25,23 +43,117 @@ async def collect_garbage(program: Program, params: GcParams, session: Any) -> G
     Raises:
         ProgramError: the program failed; nothing was removed on a guess.
     """
-    targets = _known_servers(session, params["hub"])
     backend, config, credentials = params["backend"], params["config"], params["credentials"]
+    known = await _known_servers(session, params["hub"])
     # A renamed user's server bears the key of the old name, which only the program reads from the state.
     answers = await asyncio.gather(
-        *(program.polls.ask(backend, config, credentials, 0, target) for target in targets if target["state"])
+        *(
+            program.polls.ask(backend, config, credentials, _KEY_AGE_MS, target)
+            for target in known
+            if (target["state"] or {}).get("backend", backend) == backend and target["state"]
+        )
     )
-    keep: list[JsonObject] = [{"server": target["server"]} for target in targets]
+    keep: list[JsonObject] = [{"server": target["server"]} for target in known]
     keep += [{"key": answer["key"]} for answer in answers if answer.get("key")]
     return cast("GcResult", await program.request("gc", {**params, "keep": keep}, timeout_ms=_GC_TIMEOUT_MS))
 
 
-def _known_servers(session: Any, hub: str) -> list[Target]:
+async def _known_servers(session: Any, hub: str) -> list[Target]:
     """Every server that the hub has not given up: one with an address, or with a state."""
+    rows = (
+        sqlalchemy.select(orm.Spawner)
+        .where(sqlalchemy.or_(orm.Spawner.server_id.is_not(None), sqlalchemy.text("spawners.state IS NOT NULL")))
+        .options(joinedload(orm.Spawner.user).load_only(orm.User.name))
+        .order_by(orm.Spawner.id)
+        .limit(_ROWS_AT_ONCE)
+    )
     targets: list[Target] = []
-    for row in session.query(orm.Spawner):
-        cloud = row.state.get("cloud") if isinstance(row.state, dict) else None
-        if row.server is not None or cloud:
-            server: Server = {"hub": hub, "user": row.user.name, "name": row.name}
-            targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
+    last = 0
+    while page := session.scalars(rows.where(orm.Spawner.id > last)).all():
+        for row in page:
+            cloud = row.state.get("cloud") if isinstance(row.state, dict) else None
+            if row.server_id is not None or cloud:
+                server: Server = {"hub": hub, "user": row.user.name, "name": row.name}
+                targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
+        last = page[-1].id
+        await asyncio.sleep(0)  # the hub's loop goes on between two pages
     return targets
+
+
+@dataclass
+class _Place:
+    """Where one set of settings leads, and what the last look found there."""
+
+    params: GcParams = field(repr=False)
+    session: Any = field(repr=False)
+    suspects: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+class Housekeeper:
+    """Looks for stale servers in each place that the hub's spawners name, and removes what two looks in a row found.
+
+    One for each program: however many spawners ask, each place has one task. The hub's end cancels it.
+    """
+
+    def __init__(self, program: Program, log: Logger) -> None:
+        self._program = program
+        self._log = log
+        self._places: dict[str, _Place] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def look_after(self, params: GcParams, interval: float, session: Any) -> None:
+        """Begin with a place, or take its newest credentials.
+
+        Args:
+            params: gc's params; `keep`, `apply` and `only` are filled in here.
+            interval: seconds between two looks.
+            session: the hub's database session.
+        """
+        key = repr((params["backend"], params["config"], params["hub"]))
+        if place := self._places.get(key):
+            place.params, place.session = params, session
+        elif len(self._places) < _MOST_PLACES:
+            place = self._places[key] = _Place(params, session)
+            self._tasks.append(asyncio.ensure_future(self._keep_looking(place, interval)))
+            if len(self._places) == _MOST_PLACES:
+                self._log.warning("gc looks at no more than %d places by itself; run it by hand", _MOST_PLACES)
+
+    def close(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _keep_looking(self, place: _Place, interval: float) -> None:
+        await asyncio.sleep(min(_FIRST_LOOK_SECONDS, interval))
+        while True:
+            await self.look(place)
+            await asyncio.sleep(interval)
+
+    async def look(self, place: _Place) -> None:
+        """Look once: remove what the last look found, too. Never raises, but for its own cancelling."""
+        suspects, place.suspects = place.suspects, []
+        params: GcParams = {**place.params, "apply": bool(suspects), "force": False, "only": suspects}
+        try:
+            result = await collect_garbage(self._program, params, place.session)
+        except ProgramError as error:
+            self._tell(place, f"gc did nothing: {error}")
+            return
+        except Exception as error:
+            # The database's, mostly. The next look starts over.
+            self._tell(place, f"gc did nothing: {error!r}")
+            return
+        removed = set(result["removed"])
+        place.suspects = [stale["ref"] for stale in result["stale"] if stale["ref"] not in removed]
+        for ref, key in ((stale["ref"], stale["key"]) for stale in result["stale"]):
+            if ref in removed:
+                self._log.info("gc removed %s (%s), which belonged to no server of this hub", ref, key)
+            elif ref not in suspects:
+                self._log.info("gc will remove %s (%s) unless it is in use at the next look", ref, key)
+        self._tell(place, "; ".join(str(ProgramError.from_frame({"error": error})) for error in result["errors"]))
+
+    def _tell(self, place: _Place, problem: str) -> None:
+        """Warn once of what lasts: it comes with each look."""
+        if problem:
+            self._log.log(DEBUG if problem == place.problem else WARNING, "%s", problem)
+        place.problem = problem

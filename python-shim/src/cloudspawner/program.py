@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from . import wire
 from .child import Child, ChildDied
+from .housekeeping import Housekeeper
 from .polling import PollBatcher
 from .stopping import Stops
 from .wire import Event, JsonObject, ProgramError
@@ -104,6 +105,7 @@ class Program:
         self._start_error: ProgramError | None = None
         self.stops = Stops(self.request, log)
         self.polls = PollBatcher(self.request, log, self.stops.retry_soon)
+        self.housekeeper = Housekeeper(self, log)
 
     @classmethod
     def shared(cls, argv: Sequence[str], env: Mapping[str, str], log: Logger) -> Program:
@@ -122,6 +124,7 @@ class Program:
 
     async def close(self) -> None:
         """End the process, if it runs."""
+        self.housekeeper.close()
         if self._child is not None:
             await self._child.close()
 

@@ -82,7 +82,13 @@ class StopParams(Common):
     wait: bool
 
 
-class GcParams(Common):
+class GcLimits(TypedDict, total=False):
+    """What gc may be told beside: the only ones (the cloud's own names) that may be removed."""
+
+    only: list[str]
+
+
+class GcParams(Common, GcLimits):
     """Params of `gc`: what bears the hub's mark and is not in `keep` is stale."""
 
     hub: str
@@ -139,7 +145,7 @@ class GcResult(TypedDict):
     """The result of gc: a plan, and what was removed of it."""
 
     stale: list[JsonObject]
-    removed: list[JsonObject]
+    removed: list[str]
     errors: list[JsonObject]
 
 

@@ -1,0 +1,156 @@
+"""gc by itself: one task for all spawners of a place, two looks before anything goes, and no error that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+
+from cloudspawner.housekeeping import Housekeeper
+from cloudspawner.program import Program
+from conftest import LOG, STATE_WITH_REF, Fake, MakeSpawner, until
+from test_golden import assert_same_shape, golden
+
+PARAMS: Any = {
+    "backend": "fargate",
+    "config": {"region": "eu-west-1", "clusters": ["notebooks"]},
+    "credentials": None,
+    "hub": "prod",
+    "keep": [],
+    "min_age_ms": 900_000,
+    "apply": False,
+    "force": False,
+}
+
+
+def stale(*refs: str) -> list[dict[str, Any]]:
+    return [{"key": f"cs-{ref}", "ref": ref, "age_ms": 1} for ref in refs]
+
+
+def plays(fake: Fake, *refs: str, removed: tuple[str, ...] = ()) -> None:
+    fake.plays(gc={"stale": stale(*refs), "removed": list(removed), "errors": []})
+
+
+def applied(fake: Fake) -> list[tuple[bool, list[str]]]:
+    return [(frame["params"]["apply"], frame["params"]["only"]) for frame in fake.sent("gc")]
+
+
+@pytest.fixture
+def look(program: Callable[[], Program], db: Any) -> Callable[[], Any]:
+    """One look at one place, as time passes."""
+    keeper: list[Housekeeper] = []
+
+    async def look() -> None:
+        if not keeper:
+            keeper.append(Housekeeper(program(), LOG))
+            keeper[0].look_after(PARAMS, 3600, db)
+        await keeper[0].look(next(iter(keeper[0]._places.values())))
+
+    return look
+
+
+async def test_only_what_two_looks_in_a_row_found_may_be_removed(fake: Fake, look: Any) -> None:
+    plays(fake, "a", "b")
+    await look()
+    plays(fake, "b", "c", removed=("b",))
+    await look()
+    plays(fake)
+    await look()
+    await look()
+    assert applied(fake) == [(False, []), (True, ["a", "b"]), (True, ["c"]), (False, [])]
+    assert not any(frame["params"]["force"] for frame in fake.sent("gc"))
+
+
+async def test_what_could_not_be_removed_is_tried_again(fake: Fake, look: Any) -> None:
+    plays(fake, "a")
+    await look()
+    await look()
+    await look()
+    assert applied(fake)[1:] == [(True, ["a"]), (True, ["a"])]
+
+
+async def test_a_look_that_failed_proves_nothing(fake: Fake, look: Any, caplog: pytest.LogCaptureFixture) -> None:
+    plays(fake, "a")
+    await look()
+    fake.plays(gc=[["error", {"code": "conflict", "message": "more than half"}]])
+    await look()
+    plays(fake, "a")
+    await look()
+    assert applied(fake) == [(False, []), (True, ["a"]), (False, [])]
+    assert [record.levelname for record in caplog.records if "more than half" in record.message] == ["WARNING"]
+
+
+async def test_the_same_problem_is_a_warning_once(fake: Fake, look: Any, caplog: pytest.LogCaptureFixture) -> None:
+    fake.plays(gc=[["error", {"code": "permission_denied", "message": "ListTasks"}]])
+    for _ in range(3):
+        await look()
+    assert [record.levelname for record in caplog.records if "ListTasks" in record.message] == ["WARNING"]
+
+
+async def test_an_error_of_the_database_ends_nothing(fake: Fake, program: Callable[[], Program]) -> None:
+    class Broken:
+        def scalars(self, _: object) -> None:
+            raise OSError("disk full")
+
+    keeper = Housekeeper(program(), LOG)
+    keeper.look_after(PARAMS, 0.001, Broken())
+    task = keeper._tasks[0]
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    keeper.close()
+    await asyncio.wait([task])
+    assert fake.sent("gc") == []
+
+
+async def test_the_request_has_the_golden_shape(fake: Fake, look: Any, db: Any) -> None:
+    db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF}, user=orm.User(name="ada")))
+    db.commit()
+    plays(fake, golden("request_gc_apply")["params"]["only"][0])
+    await look()
+    await look()
+    sent = fake.sent("gc")[1]
+    assert_same_shape(sent, "request_gc_apply")
+    assert {**sent["params"], "keep": []} == {**golden("request_gc_apply")["params"], "keep": []}
+
+
+async def test_however_many_spawners_one_task_looks_and_ends_with_the_program(
+    make_spawner: MakeSpawner, fake: Fake, program: Callable[[], Program]
+) -> None:
+    for user in ("ada", "grace", "joan"):
+        spawner = make_spawner(user, hub_id="prod", gc_interval=0.01, container_name="c-{username}")
+        spawner.load_state({"cloud": STATE_WITH_REF, "url": ""})
+    keeper = program().housekeeper
+    (task,) = keeper._tasks
+    await fake.was_sent("gc", 3)
+    await Program.close_all()
+    await until(task.done)
+
+
+@pytest.mark.parametrize("traits", [{}, {"hub_id": "prod", "gc_interval": 0}])
+async def test_it_is_off_without_a_name_or_an_interval(
+    make_spawner: MakeSpawner, program: Callable[[], Program], traits: dict[str, Any]
+) -> None:
+    make_spawner(**traits).load_state({})
+    assert program().housekeeper._tasks == []
+
+
+async def test_settings_that_are_missing_keep_no_state_from_being_loaded(
+    make_spawner: MakeSpawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawner = make_spawner(hub_id="prod")
+    monkeypatch.setattr(type(spawner), "cloud_config", lambda _: 1 / 0)
+    spawner.load_state({"cloud": STATE_WITH_REF, "url": "http://10.0.0.1:8888"})
+    assert spawner.get_state()["url"] == "http://10.0.0.1:8888"
+
+
+async def test_every_page_of_a_large_database_is_kept(fake: Fake, look: Any, db: Any) -> None:
+    for number in range(1201):
+        user = orm.User(name=f"u{number}")
+        db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF} if number % 2 else {}, user=user))
+    db.commit()
+    await look()
+    keep = fake.sent("gc")[0]["params"]["keep"]
+    assert [entry["server"]["user"] for entry in keep if "server" in entry] == [f"u{n}" for n in range(1, 1201, 2)]
