@@ -8,7 +8,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
-.PHONY: demo demo-azure test lint rust-tests python-tests bench format clean
+.PHONY: demo demo-azure test lint rust-tests python-tests bench campaign format clean
 
 ## demo: a hub with local servers; prints its address
 demo: $(VENV)/shim $(EMULATOR)
@@ -46,6 +46,12 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py --azure
+
+## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
+SEED ?= 1
+campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python -m pytest -q -c tests/pytest.ini \
+		tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
 format:
 	cargo fmt --all

@@ -23,6 +23,12 @@ PROGRAM = Path(sys.executable).parent / "cloudspawner"
 """The program that came with the wheel."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and which campaign of kills."""
+    parser.addoption("--kills", type=int, default=25, help="how many kills the campaign has on each cloud")
+    parser.addoption("--seed", default="1", help="what the campaign's dice begin with")
+
+
 @pytest.fixture
 def world() -> Iterator[Emulator]:
     """A local ECS whose tasks are processes."""
