@@ -3,6 +3,7 @@
 //! Everything that needs one of these gets the context passed in, so that tests can set them. Sockets are behind
 //! `net::Door`. The official AWS credential chain reads the environment by itself (`cloud::aws::credentials`).
 
+use crate::counts::Counts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ pub struct Context {
     env: Arc<BTreeMap<String, String>>,
     now: Arc<Now>,
     chance: Arc<Chance>,
+    counts: Counts,
 }
 
 impl Context {
@@ -32,6 +34,7 @@ impl Context {
             ),
             now: Arc::new(SystemTime::now),
             chance: Arc::new(fastrand::f64),
+            counts: Counts::default(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Context {
             ),
             now: Arc::new(move || now),
             chance: Arc::new(|| 1.0),
+            counts: Counts::default(),
         }
     }
 
@@ -62,6 +66,12 @@ impl Context {
     #[must_use]
     pub fn now(&self) -> SystemTime {
         (self.now)()
+    }
+
+    /// Where calls are counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Milliseconds since 1970.

@@ -44,7 +44,7 @@ impl Redactor {
             Request::Check(p) => (&p.config, &p.credentials),
             Request::Share(p) => (&p.config, &p.credentials),
             Request::Options(p) => (&p.config, &p.credentials),
-            Request::Cancel(_) => return self.hold_all(secrets),
+            Request::Stats(_) | Request::Cancel(_) => return self.hold_all(secrets),
         };
         collect(credentials.expose(), &mut secrets);
         collect(config, &mut secrets);

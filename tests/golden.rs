@@ -5,11 +5,11 @@
 use cloudspawner::backend::Record;
 use cloudspawner::wire::reply::{
     CancelResult, CheckResult, GcResult, OptionsResult, PollResult, ShareResult, StartResult,
-    StopResult,
+    StatsResult, StopResult,
 };
 use cloudspawner::wire::{
     CancelParams, CheckParams, Envelope, Frame, GcParams, OptionsParams, PollParams, ShareAction,
-    ShareParams, StartParams, StopParams,
+    ShareParams, StartParams, StatsParams, StopParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,7 @@ fn every_reply_is_read_and_written_as_it_stands() {
     round_trip::<CheckResult>(&result("result_check"));
     round_trip::<ShareResult>(&result("result_share"));
     round_trip::<OptionsResult>(&result("result_options"));
+    round_trip::<StatsResult>(&result("result_stats"));
     round_trip::<CancelResult>(&result("result_cancel"));
 }
 
@@ -96,6 +97,7 @@ fn every_request_is_read_with_all_that_it_says() {
     );
     let (_, options) = request::<OptionsParams>("request_options");
     assert_eq!(options.config["resource_group"], "research");
+    let (_, StatsParams {}) = request::<StatsParams>("request_stats");
     let (_, cancel) = request::<CancelParams>("request_cancel");
     assert_eq!(cancel.id, "7");
 }

@@ -106,7 +106,7 @@ async def test_an_error_of_the_database_ends_nothing(fake: Fake, program: Callab
 
 
 async def test_the_request_has_the_golden_shape(fake: Fake, look: Any, db: Any) -> None:
-    db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF}, user=orm.User(name="ada")))
+    db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF}, server=orm.Server(), user=orm.User(name="ada")))
     db.commit()
     plays(fake, golden("request_gc_apply")["params"]["only"][0])
     await look()
@@ -147,10 +147,19 @@ async def test_settings_that_are_missing_keep_no_state_from_being_loaded(
 
 
 async def test_every_page_of_a_large_database_is_kept(fake: Fake, look: Any, db: Any) -> None:
-    for number in range(1201):
-        user = orm.User(name=f"u{number}")
-        db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF} if number % 2 else {}, user=user))
+    for number in range(501):
+        server = orm.Server() if number % 2 else None
+        db.add(orm.Spawner(name="", state=None, server=server, user=orm.User(name=f"u{number}")))
     db.commit()
     await look()
     keep = fake.sent("gc")[0]["params"]["keep"]
-    assert [entry["server"]["user"] for entry in keep if "server" in entry] == [f"u{n}" for n in range(1, 1201, 2)]
+    assert [entry["server"]["user"] for entry in keep] == [f"u{n}" for n in range(1, 501, 2)]
+
+
+async def test_a_state_that_a_killed_hub_did_not_clear_after_its_stop_keeps_nothing(
+    fake: Fake, look: Any, db: Any
+) -> None:
+    db.add(orm.Spawner(name="", state={"cloud": STATE_WITH_REF}, server=None, user=orm.User(name="ada")))
+    db.commit()
+    await look()
+    assert fake.sent("gc")[0]["params"]["keep"] == []

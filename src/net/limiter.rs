@@ -109,6 +109,16 @@ impl Limiter {
         tracing::info!(quota = quota.name, "throttled: fewer calls for a while");
     }
 
+    /// How many calls wait for a token, by quota; over all accounts of this process.
+    #[must_use]
+    pub fn waiting(&self) -> BTreeMap<&'static str, usize> {
+        let mut waiting = BTreeMap::new();
+        for ((_, quota), queue) in lock(&self.queues).iter() {
+            *waiting.entry(*quota).or_default() += queue.lock().waiting.len();
+        }
+        waiting
+    }
+
     fn queue(&self, scope: &str, quota: &Quota) -> Arc<Queue> {
         lock(&self.queues)
             .entry((scope.to_owned(), quota.name))

@@ -50,12 +50,13 @@ pub enum Again {
     After(Option<Duration>),
 }
 
-/// Calls `attempt` until it succeeds, `again` says no, or no pause fits before `deadline`; the last error is returned.
+/// Calls `attempt` of `action` until it succeeds, `again` says no, or no pause fits before `deadline`; the last error is returned.
 ///
 /// # Errors
 /// The error of the last attempt.
 pub async fn until<T, E, F, Fut>(
     context: &Context,
+    action: &str,
     pace: Pace,
     deadline: Instant,
     mut attempt: F,
@@ -80,6 +81,7 @@ where
         }
         failures += 1;
         tokio::time::sleep(pause).await;
+        context.counts().repeated(action);
     }
 }
 
@@ -99,6 +101,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_mins(1);
         let result = until(
             &context(),
+            "ecs:RunTask",
             Pace::CALL,
             deadline,
             || async {
@@ -116,6 +119,7 @@ mod tests {
         let calls = Cell::new(0);
         let result: Result<(), _> = until(
             &context(),
+            "ecs:RunTask",
             Pace::CALL,
             Instant::now() + Duration::from_mins(1),
             || async {
@@ -133,6 +137,7 @@ mod tests {
         let start = Instant::now();
         let result: Result<(), _> = until(
             &context(),
+            "ecs:RunTask",
             Pace::CALL,
             start + Duration::from_secs(10),
             || async { Err("busy") },

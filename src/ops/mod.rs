@@ -12,6 +12,7 @@ mod options;
 mod poll;
 mod share;
 mod start;
+mod stats;
 mod stop;
 mod watch;
 
@@ -21,6 +22,7 @@ use crate::backend::registry::Registry;
 use crate::backend::{Record, Surroundings};
 use crate::context::Context;
 use crate::error::Failure;
+use crate::net::limiter::Limiter;
 use crate::wire::{Code, Server};
 use desk::Desk;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ const CONSISTENT_AFTER: Duration = Duration::from_mins(5);
 pub struct Ops {
     registry: Arc<Registry>,
     context: Context,
+    limiter: Arc<Limiter>,
     watch: Arc<Watch>,
     desk: Arc<Desk>,
 }
@@ -47,6 +50,7 @@ impl Ops {
         Self {
             registry: Arc::new(Registry::new(surroundings)),
             context: surroundings.context.clone(),
+            limiter: surroundings.limiter.clone(),
             watch: Arc::default(),
             desk: Arc::default(),
         }

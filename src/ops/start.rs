@@ -271,6 +271,9 @@ impl Ops {
                         Code::CapacityUnavailable => Pace::CAPACITY,
                         _ => Pace::CALL,
                     };
+                    if let Some(action) = &failure.0.context.operation {
+                        self.context.counts().repeated(action);
+                    }
                     trouble.last = Some(failure);
                     self.pause(pace, failures).await;
                     failures += 1;

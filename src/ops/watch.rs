@@ -10,6 +10,7 @@
 use crate::backend::{Record, Sighting, Site};
 use crate::error::Failure;
 use crate::wire::Code;
+use crate::wire::reply::WatchStats;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -133,6 +134,21 @@ impl Watch {
                 groups.remove(site.id());
             }
         }
+    }
+
+    /// The size of each group, and how long ago the cloud last told of the one that it told of longest ago.
+    pub fn stats(&self) -> Vec<WatchStats> {
+        let groups: Vec<_> = lock(&self.groups).values().cloned().collect();
+        let stats = groups.iter().map(|group| {
+            let members = group.lock();
+            let oldest = members.values().filter_map(|member| member.known_at).min();
+            let age_ms = oldest.map_or(0, |known| known.elapsed().as_millis());
+            WatchStats {
+                servers: members.len(),
+                age_ms: u64::try_from(age_ms).unwrap_or(u64::MAX),
+            }
+        });
+        stats.collect()
     }
 
     fn group(&self, site: &Arc<dyn Site>) -> Arc<Group> {

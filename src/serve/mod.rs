@@ -66,6 +66,7 @@ impl Service {
             Request::Options(params) => {
                 json(unless_cancelled(link, self.ops.options(&params, deadline)).await?)
             }
+            Request::Stats(_) => json(self.ops.stats()),
             // The daemon answers it; a process with one request has nothing to cancel.
             Request::Cancel(_) => json(CancelResult { found: false }),
         }
@@ -80,9 +81,11 @@ impl Service {
             Request::Poll(_) => Duration::from_secs(20),
             Request::Stop(params) => self.ops.stop_timeout(&params.backend),
             Request::Gc(_) => Duration::from_mins(5),
-            Request::Check(_) | Request::Share(_) | Request::Options(_) | Request::Cancel(_) => {
-                Duration::from_secs(30)
-            }
+            Request::Check(_)
+            | Request::Share(_)
+            | Request::Options(_)
+            | Request::Stats(_)
+            | Request::Cancel(_) => Duration::from_secs(30),
         };
         timeout_ms
             .map_or(default, Duration::from_millis)

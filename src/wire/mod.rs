@@ -14,7 +14,7 @@ pub use error::{Cleanup, Code, ErrorObject, ErrorPlace, Retry};
 pub use reply::{Event, Frame, Phase, ServerStatus, StaleServer};
 pub use request::{
     CancelParams, CheckParams, Envelope, GcParams, Keep, OptionsParams, PollParams, PollTarget,
-    Request, Server, ShareAction, ShareParams, Spec, StartParams, StopParams,
+    Request, Server, ShareAction, ShareParams, Spec, StartParams, StatsParams, StopParams,
 };
 pub use secret::Secret;
 pub use state::State;

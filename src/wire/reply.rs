@@ -163,6 +163,48 @@ pub struct StaleServer {
     pub age_ms: u64,
 }
 
+/// The result of `stats`: of this process alone, since it began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatsResult {
+    /// Each action of a cloud that was called.
+    pub actions: Vec<ActionStats>,
+    /// Each watch group.
+    pub watch_groups: Vec<WatchStats>,
+    /// Each quota that was ever kept to.
+    pub queues: Vec<QueueStats>,
+}
+
+/// How often an action was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionStats {
+    /// As the cloud names it, with the service before it.
+    pub action: String,
+    /// Requests that were sent.
+    pub calls: u64,
+    /// Those that the cloud throttled.
+    pub throttled: u64,
+    /// Those that were made again after a failure.
+    pub retries: u64,
+}
+
+/// Servers that are looked at together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchStats {
+    /// How many.
+    pub servers: usize,
+    /// How long ago the cloud told of the one that it told of longest ago, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// Calls that wait for a quota.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStats {
+    /// The quota's name.
+    pub quota: String,
+    /// How many wait now.
+    pub waiting: usize,
+}
+
 /// The result of `check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {

@@ -44,6 +44,8 @@ pub enum Request {
     Share(ShareParams),
     /// Tell what a person may choose from.
     Options(OptionsParams),
+    /// Tell what this process has done (serve only, to any use).
+    Stats(StatsParams),
     /// Cancel another request (serve only).
     Cancel(CancelParams),
 }
@@ -260,6 +262,10 @@ pub struct OptionsParams {
     #[serde(default)]
     pub credentials: Secret<Value>,
 }
+
+/// Params of `stats`: none yet.
+#[derive(Debug, Deserialize)]
+pub struct StatsParams {}
 
 /// Params of `cancel`.
 #[derive(Debug, Deserialize)]

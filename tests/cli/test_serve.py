@@ -192,3 +192,17 @@ def test_the_quotas_keep_60_starts_from_being_throttled() -> None:
         assert all(serve.last(number)["type"] == "result" for number in numbers)
         assert emulator.admin("calls")["throttled"] == 0
         assert len(emulator.alive()) == 60
+
+
+def test_stats_tell_calls_throttles_and_retries_by_action_and_what_is_watched(emulator: Emulator) -> None:
+    with program.Serve(emulator.env()) as serve:
+        assert serve.ask({"v": 1, "verb": "stats", "params": {}}) == {"actions": [], "watch_groups": [], "queues": []}
+        emulator.fault("RunTask", "throttle", count=1)
+        state = serve.ask(ask.start())["state"]
+        serve.ask(ask.poll(ask.target(state)))
+        stats = serve.ask({"v": 1, "verb": "stats", "params": {}})
+    actions = {action.pop("action"): action for action in stats["actions"]}
+    assert actions["ecs:RunTask"] == {"calls": 2, "throttled": 1, "retries": 1}
+    assert actions["ecs:DescribeTasks"]["calls"] == emulator.calls("DescribeTasks")
+    assert [group["servers"] for group in stats["watch_groups"]] == [1]
+    assert {queue["waiting"] for queue in stats["queues"]} == {0}

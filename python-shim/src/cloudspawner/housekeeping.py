@@ -15,6 +15,7 @@ import sqlalchemy
 from jupyterhub import orm
 from sqlalchemy.orm import joinedload
 
+from .metrics import GC_LOOKS, GC_REMOVED, GC_STALE
 from .wire import GcParams, GcResult, JsonObject, ProgramError, Server, Target
 
 if TYPE_CHECKING:
@@ -59,10 +60,13 @@ async def collect_garbage(program: Program, params: GcParams, session: Any) -> G
 
 
 async def _known_servers(session: Any, hub: str) -> list[Target]:
-    """Every server that the hub has not given up: one with an address, or with a state."""
+    """Every server that the hub has not given up: it has an address from before its start until its stop is over.
+
+    A state alone is no sign: a hub that is killed at a stop's end has taken away the address, and not yet the state.
+    """
     rows = (
         sqlalchemy.select(orm.Spawner)
-        .where(sqlalchemy.or_(orm.Spawner.server_id.is_not(None), sqlalchemy.text("spawners.state IS NOT NULL")))
+        .where(orm.Spawner.server_id.is_not(None))
         .options(joinedload(orm.Spawner.user).load_only(orm.User.name))
         .order_by(orm.Spawner.id)
         .limit(_ROWS_AT_ONCE)
@@ -72,9 +76,8 @@ async def _known_servers(session: Any, hub: str) -> list[Target]:
     while page := session.scalars(rows.where(orm.Spawner.id > last)).all():
         for row in page:
             cloud = row.state.get("cloud") if isinstance(row.state, dict) else None
-            if row.server_id is not None or cloud:
-                server: Server = {"hub": hub, "user": row.user.name, "name": row.name}
-                targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
+            server: Server = {"hub": hub, "user": row.user.name, "name": row.name}
+            targets.append({"server": server, "state": cloud if isinstance(cloud, dict) else None})
         last = page[-1].id
         await asyncio.sleep(0)  # the hub's loop goes on between two pages
     return targets
@@ -137,20 +140,31 @@ class Housekeeper:
         try:
             result = await collect_garbage(self._program, params, place.session)
         except ProgramError as error:
-            self._tell(place, f"gc did nothing: {error}")
+            self._failed(place, str(error))
             return
         except Exception as error:
             # The database's, mostly. The next look starts over.
-            self._tell(place, f"gc did nothing: {error!r}")
+            self._failed(place, repr(error))
             return
         removed = set(result["removed"])
+        GC_LOOKS.labels("done").inc()
+        GC_REMOVED.inc(len(removed))
         place.suspects = [stale["ref"] for stale in result["stale"] if stale["ref"] not in removed]
+        backends = {other.params["backend"]: 0 for other in self._places.values()}
+        for other in self._places.values():
+            backends[other.params["backend"]] += len(other.suspects)
+        for backend, count in backends.items():
+            GC_STALE.labels(backend).set(count)
         for ref, key in ((stale["ref"], stale["key"]) for stale in result["stale"]):
             if ref in removed:
                 self._log.info("gc removed %s (%s), which belonged to no server of this hub", ref, key)
             elif ref not in suspects:
                 self._log.info("gc will remove %s (%s) unless it is in use at the next look", ref, key)
         self._tell(place, "; ".join(str(ProgramError.from_frame({"error": error})) for error in result["errors"]))
+
+    def _failed(self, place: _Place, why: str) -> None:
+        GC_LOOKS.labels("failed").inc()
+        self._tell(place, f"gc did nothing: {why}")
 
     def _tell(self, place: _Place, problem: str) -> None:
         """Warn once of what lasts: it comes with each look."""

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from . import wire
 from .child import Child, ChildDied
 from .housekeeping import Housekeeper
+from .metrics import CHILD_RESTARTS, ProgramStats
 from .polling import PollBatcher
 from .stopping import Stops
 from .wire import Event, JsonObject, ProgramError
@@ -106,6 +107,7 @@ class Program:
         self.stops = Stops(self.request, log)
         self.polls = PollBatcher(self.request, log, self.stops.retry_soon)
         self.housekeeper = Housekeeper(self, log)
+        self.stats = ProgramStats(self)
 
     @classmethod
     def shared(cls, argv: Sequence[str], env: Mapping[str, str], log: Logger) -> Program:
@@ -121,6 +123,11 @@ class Program:
         """End the running loop's programs; a hub needs no call, its end closes their stdin."""
         for program in cls._shared.pop(asyncio.get_running_loop(), {}).values():
             await program.close()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._child is not None and self._child.alive
 
     async def close(self) -> None:
         """End the process, if it runs."""
@@ -222,6 +229,8 @@ class Program:
                 self._died(loop)
                 raise self._renewed(error, call) from error
             self._start_error = None
+            if self._started_at:
+                CHILD_RESTARTS.inc()
             self._started_at = loop.time()
             self._watching = loop.create_task(self._watch(child), name="cloudspawner serve's end")
             return child

@@ -25,6 +25,7 @@ from traitlets import Dict, Float, List, Unicode, default
 
 from .errors import ConfigurationError, spawn_exception
 from .housekeeping import collect_garbage
+from .metrics import StageClock
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
@@ -128,6 +129,7 @@ class CloudSpawner(StorageTraits, Spawner):
         self._life = 0
         self._burial = asyncio.Lock()
         self._progress = Progress()
+        self._stages = StageClock(self.backend)
 
     @default("ip")
     def _ip_of_a_container(self) -> str:
@@ -241,6 +243,7 @@ class CloudSpawner(StorageTraits, Spawner):
             raise self._start_failed(error) from None
         finally:
             self._progress.close()
+            self._stages.enter("")
         self._call = self._running = None
         self._record.learn(result.get("url"), result.get("state"))
         return self._record.url
@@ -279,6 +282,7 @@ class CloudSpawner(StorageTraits, Spawner):
 
     def _on_event(self, event: Event) -> None:
         self._progress.add(event)
+        self._stages.enter(event.get("stage", ""))
 
     def _start_failed(self, error: ProgramError) -> Exception:
         known = {name: value for name, value in error.context.items() if value is not None}

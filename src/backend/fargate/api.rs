@@ -324,7 +324,15 @@ impl Ecs {
             }
         };
         let context = &self.service.context;
-        let answer = retry::until(context, Pace::CALL, deadline, attempt, again).await?;
+        let answer = retry::until(
+            context,
+            "ecs:RegisterTaskDefinition",
+            Pace::CALL,
+            deadline,
+            attempt,
+            again,
+        )
+        .await?;
         Ok(answer.body)
     }
 }

@@ -132,6 +132,7 @@ impl JsonService {
         let ticket = self.limiter.ticket();
         retry::until(
             &self.context,
+            &format!("{}:{}", self.name.signing, call.action),
             Pace::CALL,
             deadline,
             || self.call_once(call, quotas, &ticket, deadline),
@@ -173,6 +174,7 @@ impl JsonService {
             .await?;
         let secrets = secret_headers(&request);
         let sent = Instant::now();
+        self.context.counts().called(operation);
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| CloudError::NoAnswer {
@@ -183,6 +185,7 @@ impl JsonService {
         if let Err(CloudError::Refused(refusal)) = &answer
             && refusal.code == Code::Throttled
         {
+            self.context.counts().throttled(operation);
             self.limiter
                 .throttled(&self.scope, quotas, sent, refusal.retry_after);
         }

@@ -146,6 +146,7 @@ impl ResourceManager {
     pub async fn call(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, CloudError> {
         retry::until(
             &self.context,
+            call.operation,
             Pace::CALL,
             deadline,
             || self.call_once(call, deadline),
@@ -200,6 +201,7 @@ impl ResourceManager {
         };
         retry::until(
             &self.context,
+            operation,
             Pace::CALL,
             deadline,
             || self.exchange(&asked, &[READ], deadline),
@@ -286,6 +288,7 @@ impl ResourceManager {
                 why: e.to_string(),
             })?;
         let sent = Instant::now();
+        self.context.counts().called(operation);
         let answer = self.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| CloudError::NoAnswer {
@@ -296,6 +299,7 @@ impl ResourceManager {
         if let Err(CloudError::Refused(refusal)) = &answer
             && refusal.code == Code::Throttled
         {
+            self.context.counts().throttled(operation);
             self.limiter
                 .throttled(&self.scope, quotas, sent, refusal.retry_after);
         }

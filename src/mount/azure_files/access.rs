@@ -126,7 +126,8 @@ async fn grant(
         Some("PrincipalNotFound") => Again::After(None),
         _ => Again::No,
     };
-    Ok(retry::until(&arm.context, Pace::CALL, deadline, attempt, again).await?)
+    let (context, action) = (&arm.context, call.operation);
+    Ok(retry::until(context, action, Pace::CALL, deadline, attempt, again).await?)
 }
 
 fn access(identity: String, known: &Value) -> Access {

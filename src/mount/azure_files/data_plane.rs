@@ -211,6 +211,7 @@ impl<'a> Shares<'a> {
     async fn call(&self, asked: &Ask<'_>, deadline: Instant) -> Result<Response, CloudError> {
         retry::until(
             &self.arm.context,
+            asked.operation,
             Pace::CALL,
             deadline,
             || self.call_once(asked),
@@ -244,6 +245,7 @@ impl<'a> Shares<'a> {
                 operation: operation.clone(),
                 why: "the request cannot be written".to_owned(),
             })?;
+        self.arm.context.counts().called(&operation);
         let answer = self.arm.door.send(request).await;
         tracing::debug!(operation, status = ?answer.as_ref().map(|a| a.status().as_u16()), "cloud call");
         let answer = answer.map_err(|source| CloudError::NoAnswer {
