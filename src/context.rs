@@ -3,7 +3,10 @@
 //! Everything that needs one of these gets the context passed in, so that tests can set them. Sockets are behind
 //! `net::Door`. The official AWS credential chain reads the environment by itself (`cloud::aws::credentials`).
 
-use crate::counts::Counts;
+mod counts;
+
+pub use counts::{Count, Counts};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

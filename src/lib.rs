@@ -1,14 +1,13 @@
 //! cloudspawner starts JupyterHub's single-user servers on AWS Fargate and on Azure Machine Learning compute instances.
 //!
 //! The rooms, each of which uses only those to its right:
-//! `cli` > `serve` > `ops` > `backend` > `mount` > `cloud` > `net`. `wire`, `error`, `context`, `counts`, `hash` and `redact` are leaves
+//! `cli` > `serve` > `ops` > `backend` > `mount` > `cloud` > `net`. `wire`, `error`, `context`, `hash` and `redact` are leaves
 //! that all may use.
 
 pub mod backend;
 pub mod cli;
 pub mod cloud;
 pub mod context;
-pub mod counts;
 pub mod error;
 pub mod hash;
 pub mod mount;
