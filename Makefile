@@ -34,7 +34,7 @@ rust-tests:
 python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 4 tests/cli tests/azure tests/docs
+		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 4 tests/cli tests/azure tests/faults tests/docs
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
 		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests/emulator
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \

@@ -137,6 +137,8 @@ fn log_to_stderr(context: &Context, redactor: &Redactor) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,cloudspawner={level}")))
         .with_ansi(false)
+        // It would tell of a full disk on the same full disk, and panic when that fails.
+        .log_internal_errors(false)
         .with_writer(move || CleanStderr(redactor.clone()))
         .try_init();
 }

@@ -190,11 +190,15 @@ impl From<CloudError> for Failure {
 
 /// What an HTTP status means where the cloud's own code is not known.
 #[must_use]
-pub fn code_of_status(http_status: u16) -> Code {
+pub fn code_of_status(cloud_code: Option<&str>, http_status: u16) -> Code {
     match http_status {
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
+        // The clouds name their errors. A 404 without a name is of something in between, and no proof that anything is gone.
+        404 if cloud_code.is_none() => Code::Unavailable,
         404 => Code::NotFound,
+        // RFC 9110, 15.5.9: the request did not arrive whole and may be repeated.
+        408 => Code::Unavailable,
         409 => Code::Conflict,
         429 => Code::Throttled,
         400..=499 => Code::InvalidConfig,
@@ -220,6 +224,12 @@ pub fn retry_after(value: &str, context: &Context) -> Option<Duration> {
 mod tests {
     use super::*;
     use std::time::SystemTime;
+
+    #[test]
+    fn a_404_that_the_cloud_did_not_name_is_no_proof() {
+        assert_eq!(code_of_status(None, 404), Code::Unavailable);
+        assert_eq!(code_of_status(Some("BrandNew"), 404), Code::NotFound);
+    }
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {

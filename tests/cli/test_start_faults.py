@@ -56,13 +56,6 @@ def test_a_run_task_that_never_succeeds_is_told_by_its_own_code_at_the_deadline(
     assert done.error["context"]["operation"] == "ecs:RunTask"
 
 
-def test_a_hanging_run_task_is_broken_off_at_the_deadline_and_what_it_did_is_found_out(emulator: Emulator) -> None:
-    emulator.fault("RunTask", "hang")
-    done = start(emulator, timeout_ms=1000)
-    assert (done.error["code"], done.error["cleanup"]) == ("deadline", "done")
-    assert emulator.alive() == []
-
-
 def test_capacity_that_comes_back_starts_the_server_under_a_new_token(emulator: Emulator) -> None:
     emulator.fault("RunTask", "capacity")
     done = start(emulator)
@@ -129,25 +122,6 @@ def test_an_interface_that_ecs_could_not_provide_is_a_matter_of_capacity(emulato
     assert (done.error["code"], done.error["cleanup"]) == ("capacity_unavailable", "done")
     assert reason in done.error["message"]
     assert emulator.alive() == []
-
-
-def test_a_task_without_an_address_is_stopped_at_the_deadline(emulator: Emulator) -> None:
-    emulator.fault("RunTask", "no_address")
-    done = start(emulator, timeout_ms=2000)
-    assert (done.error["code"], done.error["cleanup"]) == ("deadline", "done")
-    assert emulator.alive() == []
-
-
-@pytest.mark.parametrize("kind", ["throttle", "error_500", "cut_before", "truncated", "html"])
-def test_a_describe_tasks_that_fails_for_a_while_does_no_harm(emulator: Emulator, kind: str) -> None:
-    emulator.fault("DescribeTasks", kind, count=2)
-    assert start(emulator).result["url"]
-    assert len(emulator.tasks()) == 1
-
-
-def test_a_lookup_of_older_tasks_that_fails_for_a_while_does_no_harm(emulator: Emulator) -> None:
-    emulator.fault("ListTasks", "throttle", count=2)
-    assert start(emulator).result["url"]
 
 
 def test_a_task_that_no_list_shows_yet_is_waited_for() -> None:
@@ -267,13 +241,6 @@ def test_a_clean_up_that_the_cloud_does_not_accept_is_needed_and_the_stop_finish
         emulator.clear_faults()
         assert program.run("stop", ask.stop(done.states()[-1]), emulator.env()).result["cleanup"] == "done"
         assert emulator.alive() == []
-
-
-def test_a_clean_up_after_the_deadline_takes_five_seconds_at_most() -> None:
-    with Emulator(delays=SLOW) as emulator:
-        emulator.fault("StopTask", "hang", count=None)
-        done = start(emulator, timeout_ms=1000)
-        assert (done.error["code"], done.error["cleanup"]) == ("deadline", "needed")
 
 
 def test_a_new_attempt_stops_the_older_task_first(emulator: Emulator) -> None:

@@ -97,28 +97,6 @@ def test_with_wait_a_task_that_takes_longer_than_the_stop_is_still_accepted() ->
         assert done.result == {"phase": "stopping", "cleanup": "done"}
 
 
-@pytest.mark.parametrize("kind", ["error_500", "throttle", "cut_before", "reply_lost", "html", "truncated"])
-def test_a_stop_task_that_fails_twice_is_repeated(emulator: Emulator, kind: str) -> None:
-    state = running(emulator)
-    emulator.fault("StopTask", kind, count=2)
-    assert stop(emulator, state)["cleanup"] == "done"
-    assert emulator.calls("StopTask") == 3
-    assert emulator.alive() == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "code"), [("throttle", "throttled"), ("error_500", "unavailable"), ("access_denied", "permission_denied")]
-)
-def test_a_stop_that_is_never_accepted_is_an_error_and_its_clean_up_needed(emulator: Emulator, kind: str, code: str) -> None:
-    state = running(emulator)
-    emulator.fault("StopTask", kind, count=None)
-    done = program.run("stop", ask.stop(state, timeout_ms=1000), emulator.env())
-    assert (done.exit_code, done.error["cleanup"]) == (1, "needed")
-    assert done.error["code"] in (code, "deadline") if kind != "access_denied" else done.error["code"] == code
-    assert done.error["context"]["backend"] == "fargate"
-    assert len(emulator.alive()) == 1
-
-
 def test_a_task_that_no_list_shows_yet_is_looked_for_until_it_is_found() -> None:
     with Emulator("--visible-after-ms", "1500") as emulator:
         request = ask.start(timeout_ms=30_000)

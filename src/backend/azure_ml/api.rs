@@ -220,14 +220,21 @@ impl Service {
         deadline: Instant,
     ) -> Result<Option<Instance>, CloudError> {
         let path = place.compute(name);
-        match self
-            .arm
-            .call(&get(&path, "arm:GET compute"), deadline)
-            .await
-        {
-            Ok(answer) => read("arm:GET compute", answer.body).map(Some),
-            Err(error) if error.code() == Code::NotFound => Ok(None),
-            Err(error) => Err(error),
+        const OPERATION: &str = "arm:GET compute";
+        let told = |body: Value| {
+            let instance: Instance = read(OPERATION, body)?;
+            if instance.name.is_empty() {
+                return Err(CloudError::Unreadable {
+                    operation: OPERATION.to_owned(),
+                    why: "it lacks name".to_owned(),
+                });
+            }
+            Ok(Some(instance))
+        };
+        let call = get(&path, OPERATION);
+        match self.arm.call_and_read(&call, deadline, told).await {
+            Err(error) if proves_absence(&error) => Ok(None),
+            other => other,
         }
     }
 
@@ -342,10 +349,20 @@ impl Service {
             ..get(&path, "arm:DELETE compute").with(Method::DELETE, None)
         };
         match self.arm.call(&call, deadline).await {
-            Err(error) if error.code() != Code::NotFound => Err(error),
+            Err(error) if !proves_absence(&error) => Err(error),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether Azure says that the thing itself is not there. A subscription or a group that is not found may be there for others:
+/// Resource Manager also says so to those who have no right to see it ("Resolve errors for resource not found").
+fn proves_absence(error: &CloudError) -> bool {
+    error.code() == Code::NotFound
+        && !matches!(
+            error.cloud_code(),
+            Some("SubscriptionNotFound" | "ResourceGroupNotFound")
+        )
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {

@@ -118,7 +118,7 @@ impl InstanceLaunch {
             let answer = under_way.await;
             self.under_way = None;
             if let Ok(Err(error)) = answer {
-                return Err(error);
+                return Err(self.doubt(error));
             }
         }
         let Some(instance) = self.service.get(&self.place, &self.name, deadline).await? else {
@@ -234,12 +234,19 @@ impl InstanceLaunch {
         let under_way = self.under_way.insert(tokio::spawn(future));
         let answer = under_way.await;
         self.under_way = None;
-        answer.unwrap_or_else(|error| {
+        let answer = answer.unwrap_or_else(|error| {
             Err(CloudError::Unreadable {
                 operation: "arm:PUT compute".to_owned(),
                 why: error.to_string(),
             })
-        })
+        });
+        answer.map_err(|error| self.doubt(error))
+    }
+
+    /// Notes that a change may have had an effect; a look that fails leaves no doubt.
+    fn doubt(&mut self, error: CloudError) -> CloudError {
+        self.in_doubt |= !error.had_no_effect();
+        error
     }
 
     fn exists(&mut self) -> Created {
@@ -356,7 +363,10 @@ impl Launch for InstanceLaunch {
             }
             match self.attempt(deadline).await {
                 Ok(created) => created,
-                Err(error) if error.had_no_effect() => {
+                Err(error) if self.in_doubt && !error.had_no_effect() => {
+                    Created::Unanswered(error.into_failure())
+                }
+                Err(error) => {
                     let then = match (error.again(), error.code()) {
                         // A conflict is another operation that is under way on it; it ends.
                         (Again::After(_), _) | (_, Code::CapacityUnavailable | Code::Conflict) => {
@@ -368,10 +378,6 @@ impl Launch for InstanceLaunch {
                         failure: error.into_failure(),
                         then,
                     }
-                }
-                Err(error) => {
-                    self.in_doubt = true;
-                    Created::Unanswered(error.into_failure())
                 }
             }
         })

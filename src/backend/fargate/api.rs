@@ -6,7 +6,7 @@
 use super::lookups::Lookups;
 use super::task::Task;
 use crate::cloud::CloudError;
-use crate::cloud::aws::{Call, JsonService, ServiceName};
+use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
 use crate::net::limiter::{Quota, Ticket};
 use crate::net::retry::{self, Again, Pace};
 use serde::Deserialize;
@@ -154,6 +154,9 @@ impl Ecs {
             .call_admitted(&Call::post("RunTask", request), RUN_TASK)
             .await?;
         let mut tasks: RunTaskAnswer = read("ecs:RunTask", answer.body)?;
+        if tasks.tasks.is_empty() && tasks.failures.is_empty() {
+            return Err(lacks("ecs:RunTask", "tasks and failures"));
+        }
         tasks.request_id = answer.request_id;
         Ok(tasks)
     }
@@ -166,22 +169,27 @@ impl Ecs {
         with_tags: bool,
         deadline: Instant,
     ) -> Result<(Vec<Task>, Vec<NotRun>), CloudError> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
+        #[derive(Deserialize)]
         struct Described {
-            tasks: Vec<Task>,
-            failures: Vec<NotRun>,
+            tasks: Option<Vec<Task>>,
+            failures: Option<Vec<NotRun>>,
         }
         let mut request = json!({"cluster": cluster, "tasks": arns});
         if with_tags {
             request["include"] = json!(["TAGS"]);
         }
-        let answer = self
-            .service
-            .call(&Call::post("DescribeTasks", &request), &[READ], deadline)
-            .await?;
-        let described: Described = read("ecs:DescribeTasks", answer.body)?;
-        Ok((described.tasks, described.failures))
+        let told = |answer: Answer| match read("ecs:DescribeTasks", answer.body)? {
+            Described {
+                tasks: None,
+                failures: None,
+            } => Err(lacks("ecs:DescribeTasks", "tasks and failures")),
+            Described { tasks, failures } => {
+                Ok((tasks.unwrap_or_default(), failures.unwrap_or_default()))
+            }
+        };
+        self.service
+            .call_and_read(&Call::post("DescribeTasks", &request), &[READ], deadline, told)
+            .await
     }
 
     /// The ARNs of all tasks that run or are on their way up; of one startedBy, or of the whole cluster.
@@ -203,10 +211,10 @@ impl Ecs {
         most_pages: usize,
         deadline: Instant,
     ) -> Result<Option<Vec<String>>, CloudError> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Page {
-            task_arns: Vec<String>,
+            task_arns: Option<Vec<String>>,
             next_token: Option<String>,
         }
         let mut arns = Vec::new();
@@ -220,14 +228,19 @@ impl Ecs {
             if let Some(token) = &next_token {
                 request["nextToken"] = Value::from(token.as_str());
             }
-            let answer = self
+            let told = |answer: Answer| {
+                let page: Page = read("ecs:ListTasks", answer.body)?;
+                let found = page.task_arns;
+                let found = found.ok_or_else(|| lacks("ecs:ListTasks", "taskArns"))?;
+                Ok((found, page.next_token))
+            };
+            let page = self
                 .service
-                .call(&Call::post("ListTasks", &request), &[READ], deadline)
-                .await?;
-            let page: Page = read("ecs:ListTasks", answer.body)?;
-            arns.extend(page.task_arns);
+                .call_and_read(&Call::post("ListTasks", &request), &[READ], deadline, told);
+            let (found, following) = page.await?;
+            arns.extend(found);
             // A page that names itself as the next one would never end.
-            match page.next_token {
+            match following {
                 Some(token) if !token.is_empty() && next_token.as_ref() != Some(&token) => {
                     next_token = Some(token);
                 }
@@ -278,11 +291,16 @@ impl Ecs {
             task: Task,
         }
         let request = json!({"cluster": cluster, "task": arn, "reason": reason});
-        let answer = self
-            .service
-            .call(&Call::post("StopTask", &request), &[MODIFY], deadline)
-            .await?;
-        Ok(read::<Stopped>("ecs:StopTask", answer.body)?.task)
+        let told = |answer: Answer| {
+            let Stopped { task } = read("ecs:StopTask", answer.body)?;
+            if task.task_arn.is_empty() {
+                return Err(lacks("ecs:StopTask", "task"));
+            }
+            Ok(task)
+        };
+        self.service
+            .call_and_read(&Call::post("StopTask", &request), &[MODIFY], deadline, told)
+            .await
     }
 
     /// DescribeTaskDefinition with its tags, as ECS answers; none where there is no such one. Of a family it is the newest
@@ -342,4 +360,12 @@ fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T,
         operation: operation.to_owned(),
         why: format!("{} has another type than ECS documents", error.path()),
     })
+}
+
+/// Success without the members that tell of it: something in between has answered, or nothing that can be relied on.
+fn lacks(operation: &str, members: &str) -> CloudError {
+    CloudError::Unreadable {
+        operation: operation.to_owned(),
+        why: format!("it lacks {members}"),
+    }
 }

@@ -66,9 +66,8 @@ impl Cluster {
                         .iter()
                         .map(|task| (task.task_arn.as_str(), task))
                         .collect();
-                    let not_missing: HashMap<&str, &str> = missing
+                    let reasons: HashMap<&str, &str> = missing
                         .iter()
-                        .filter(|f| f.reason.as_deref() != Some("MISSING"))
                         .filter_map(|f| {
                             Some((
                                 f.arn.as_deref()?,
@@ -78,7 +77,7 @@ impl Cluster {
                         .collect();
                     records
                         .iter()
-                        .map(|record| sighting(record, &tasks, &not_missing))
+                        .map(|record| sighting(record, &tasks, &reasons))
                         .collect()
                 }
                 Err(error) if records.len() > 1 && blames_one(&error) => {
@@ -241,17 +240,19 @@ impl Cluster {
 fn sighting(
     record: &Record,
     tasks: &HashMap<&str, &Task>,
-    not_missing: &HashMap<&str, &str>,
+    reasons: &HashMap<&str, &str>,
 ) -> Sighting {
     let arn = record.reference.as_deref().unwrap_or_default();
     if let Some(task) = tasks.get(arn) {
         return Sighting::Seen(status::report(task, record));
     }
-    if let Some(reason) = not_missing.get(arn) {
-        let message = format!("ecs:DescribeTasks: {arn}: {reason}");
-        return Sighting::Unclear(Failure::new(Code::Unavailable, message));
+    // Only ECS's own word is proof; to be passed over in silence is not.
+    let reason = reasons.get(arn).copied().unwrap_or("nothing is told of it");
+    if reason == "MISSING" {
+        return Sighting::Missing;
     }
-    Sighting::Missing
+    let message = format!("ecs:DescribeTasks: {arn}: {reason}");
+    Sighting::Unclear(Failure::new(Code::Unavailable, message))
 }
 
 /// Whether ECS refused because of what was asked about, rather than of who asked or how often.

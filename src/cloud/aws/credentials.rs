@@ -191,8 +191,14 @@ pub(super) async fn sdk_config(door: Arc<dyn Door>, region: Option<&str>) -> Sdk
 
 /// Credentials that are fetched once and shared until shortly before they end.
 pub(super) struct Wallet {
+    held: Mutex<Held>,
+    /// What a new provider is made of; none in replay.
+    source: Option<(Credentials, Option<Region>, Arc<dyn Door>)>,
+}
+
+struct Held {
     provider: SharedCredentialsProvider,
-    current: Mutex<Option<aws_credential_types::Credentials>>,
+    current: Option<aws_credential_types::Credentials>,
 }
 
 impl Wallet {
@@ -201,17 +207,20 @@ impl Wallet {
         sdk: &SdkConfig,
         door: Arc<dyn Door>,
     ) -> Self {
-        let provider = if door.is_replay() {
+        let (provider, source) = if door.is_replay() {
             // Credential traffic is never on a tape, and a tape checks no signature.
-            SharedCredentialsProvider::new(aws_credential_types::Credentials::new(
-                "replay", "replay", None, None, "replay",
-            ))
+            let replay =
+                aws_credential_types::Credentials::new("replay", "replay", None, None, "replay");
+            (SharedCredentialsProvider::new(replay), None)
         } else {
-            credentials.provider(sdk, DoorClient(door)).await
+            let provider = credentials.provider(sdk, DoorClient(door.clone())).await;
+            let region = sdk.region().cloned();
+            (provider, Some((credentials.clone(), region, door)))
         };
+        let current = None;
         Self {
-            provider,
-            current: Mutex::new(None),
+            held: Mutex::new(Held { provider, current }),
+            source,
         }
     }
 
@@ -221,15 +230,16 @@ impl Wallet {
         now: SystemTime,
         operation: &str,
     ) -> Result<aws_credential_types::Credentials, CloudError> {
-        let mut current = self.current.lock().await;
-        if let Some(good) = current
+        let mut held = self.held.lock().await;
+        if let Some(good) = held
+            .current
             .as_ref()
             .filter(|c| c.expiry().is_none_or(|end| now + RENEW_BEFORE < end))
         {
             return Ok(good.clone());
         }
         let fresh =
-            self.provider
+            held.provider
                 .provide_credentials()
                 .await
                 .map_err(|error| CloudError::Credentials {
@@ -237,13 +247,20 @@ impl Wallet {
                     transient: matches!(error, CredentialsError::ProviderTimedOut(_)),
                     why: in_full(&error),
                 })?;
-        *current = Some(fresh.clone());
+        held.current = Some(fresh.clone());
         Ok(fresh)
     }
 
-    /// Forgets credentials that AWS refused, so that the next call fetches new ones.
+    /// Forgets credentials that AWS refused, so that the next call fetches new ones. The provider is made anew, since it reads
+    /// the shared files only once, and keys in them are rotated.
     pub(super) async fn forget(&self) {
-        *self.current.lock().await = None;
+        let mut held = self.held.lock().await;
+        held.current = None;
+        if let Some((credentials, region, door)) = &self.source {
+            let region = region.as_ref().map(AsRef::as_ref);
+            let sdk = sdk_config(door.clone(), region).await;
+            held.provider = credentials.provider(&sdk, DoorClient(door.clone())).await;
+        }
     }
 }
 

@@ -86,7 +86,7 @@ pub fn code(cloud_code: Option<&str>, message: &str, http_status: u16) -> Code {
             })
         })
         .or_else(|| known(cloud_code?))
-        .unwrap_or_else(|| code_of_status(http_status))
+        .unwrap_or_else(|| code_of_status(cloud_code, http_status))
 }
 
 #[cfg(test)]

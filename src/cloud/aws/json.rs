@@ -129,13 +129,31 @@ impl JsonService {
         quotas: &[Quota],
         deadline: Instant,
     ) -> Result<Answer, CloudError> {
+        self.call_and_read(call, quotas, deadline, Ok).await
+    }
+
+    /// The same, for an answer that `read` understands; one that it does not is asked for again.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call_and_read<T>(
+        &self,
+        call: &Call<'_>,
+        quotas: &[Quota],
+        deadline: Instant,
+        read: impl Fn(Answer) -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
         let ticket = self.limiter.ticket();
+        let attempt = || async {
+            let answer = self.call_once(call, quotas, &ticket, deadline);
+            read(answer.await?)
+        };
         retry::until(
             &self.context,
             &format!("{}:{}", self.name.signing, call.action),
             Pace::CALL,
             deadline,
-            || self.call_once(call, quotas, &ticket, deadline),
+            attempt,
             CloudError::again,
         )
         .await
@@ -236,7 +254,7 @@ fn secret_headers(request: &Request) -> Vec<String> {
 }
 
 /// `nothing_is_fine`: REST-JSON answers with nothing where there is nothing to tell.
-fn read(
+pub(crate) fn read(
     answer: &Response,
     operation: &str,
     context: &Context,

@@ -10,4 +10,4 @@ pub mod json;
 
 pub use account::{Account, AccountSettings, ServiceId};
 pub use credentials::Credentials;
-pub use json::{Call, JsonService, ServiceName};
+pub use json::{Answer, Call, JsonService, ServiceName};

@@ -3,7 +3,7 @@
 use super::on_behalf::{UserAssertion, UserToken};
 use crate::cloud::CloudError;
 use crate::error::Failure;
-use crate::net::{CredentialTraffic, Door, DoorError};
+use crate::net::{CredentialTraffic, Door, DoorError, Response};
 use crate::wire::Secret;
 use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::RwLock;
 
 /// Where the clouds' two ends are.
 #[derive(Debug, Clone)]
@@ -161,10 +162,20 @@ pub struct Tokens(Source);
 enum Source {
     /// A tape needs none.
     Replay,
-    /// An official credential, and the scope to ask it for.
-    Official(Arc<dyn TokenCredential>, String),
+    /// An official credential.
+    Official(Box<Official>),
     /// A person's.
     User(Box<UserToken>),
+}
+
+struct Official {
+    /// It keeps its token and cannot be told to forget it, so it is made anew.
+    credential: RwLock<Arc<dyn TokenCredential>>,
+    /// What it is made of.
+    credentials: AzureCredentials,
+    clouds: Clouds,
+    door: Arc<dyn Door>,
+    scope: String,
 }
 
 impl Tokens {
@@ -187,8 +198,32 @@ impl Tokens {
         }
         let made = credential(credentials, clouds, door);
         let made = made.map_err(|e| Failure::invalid_config("credentials", e))?;
-        let scope = format!("{}/.default", clouds.audience());
-        Ok(Self(Source::Official(made, scope)))
+        Ok(Self(Source::Official(Box::new(Official {
+            credential: RwLock::new(made),
+            credentials: credentials.clone(),
+            scope: format!("{}/.default", clouds.audience()),
+            clouds: clouds.clone(),
+            door: door.clone(),
+        }))))
+    }
+
+    /// The next call gets a new token: Resource Manager has refused the present one.
+    pub async fn forget(&self) {
+        match &self.0 {
+            Source::Replay => {}
+            Source::User(user) => user.forget().await,
+            Source::Official(official) => {
+                let Official {
+                    credentials,
+                    clouds,
+                    door,
+                    ..
+                } = official.as_ref();
+                if let Ok(made) = credential(credentials, clouds, door) {
+                    *official.credential.write().await = made;
+                }
+            }
+        }
     }
 
     /// A token to put after "Bearer ".
@@ -196,17 +231,18 @@ impl Tokens {
     /// # Errors
     /// `Credentials` or `SignIn`: there is none; nothing was sent to Resource Manager.
     pub async fn bearer(&self, operation: &str) -> Result<Secret<String>, CloudError> {
-        let (credential, scope) = match &self.0 {
+        let official = match &self.0 {
             Source::Replay => return Ok(Secret::new("replay".to_owned())),
             Source::User(user) => return user.bearer(operation).await,
-            Source::Official(credential, scope) => (credential, scope),
+            Source::Official(official) => official,
         };
+        let credential = official.credential.read().await.clone();
         let token = credential
-            .get_token(&[scope], None)
+            .get_token(&[&official.scope], None)
             .await
             .map_err(|error| CloudError::Credentials {
                 operation: operation.to_owned(),
-                transient: matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection),
+                transient: passes(&error),
                 why: first_line(&error.to_string()),
             })?;
         Ok(Secret::new(token.token.secret().to_owned()))
@@ -248,6 +284,33 @@ fn credential(
             DeveloperToolsCredential::new(None)?
         }
     })
+}
+
+/// Whether an error is of the way to a token rather than of the token: azure_identity wraps what the transport said.
+fn passes(error: &azure_core::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        let error_of_azure = error.downcast_ref::<azure_core::Error>();
+        if error_of_azure.is_some_and(|e| matches!(e.kind(), ErrorKind::Io | ErrorKind::Connection))
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// Why an answer says nothing of the credentials themselves: the service is busy or broken, or something in between spoke.
+fn says_nothing(answer: &Response) -> Option<String> {
+    let status = answer.status();
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    if status.as_u16() == 429 || status.is_server_error() {
+        let said = text("error_description").map(first_line);
+        return Some(said.unwrap_or_else(|| format!("HTTP {}", status.as_u16())));
+    }
+    let lacks_token = status.is_success() && text("access_token").is_none_or(str::is_empty);
+    lacks_token.then(|| "the answer holds no token".to_owned())
 }
 
 /// All credential traffic through our door; it is not tried again below our own retries.
@@ -317,6 +380,9 @@ impl HttpClient for DoorClient {
             };
             azure_core::Error::with_message(kind, error.to_string())
         })?;
+        if let Some(why) = says_nothing(&answer) {
+            return Err(azure_core::Error::with_message(ErrorKind::Io, why));
+        }
         let mut headers = Headers::new();
         for (name, value) in answer.headers() {
             if let Ok(value) = value.to_str() {

@@ -40,7 +40,7 @@ pub fn code(cloud_code: Option<&str>, http_status: u16) -> Code {
     cloud_code
         .and_then(|code| CODES.iter().find(|(name, _)| *name == code))
         .map_or_else(
-            || crate::cloud::error::code_of_status(http_status),
+            || crate::cloud::error::code_of_status(cloud_code, http_status),
             |(_, code)| *code,
         )
 }

@@ -107,6 +107,11 @@ impl UserToken {
         Ok(granted.access_token)
     }
 
+    /// The next call gets a new token.
+    pub async fn forget(&self) {
+        *self.kept.lock().await = None;
+    }
+
     async fn ask(&self, operation: &str) -> Result<Granted, CloudError> {
         let failed = |why: String, transient: bool| CloudError::Credentials {
             operation: operation.to_owned(),

@@ -136,7 +136,16 @@ impl ResourceManager {
             body: call.body,
             operation: call.operation,
         };
-        self.exchange(&asked, &quotas, deadline).await
+        let first = self.exchange(&asked, &quotas, deadline).await;
+        let refused = |error: &CloudError| error.code() == Code::Unauthenticated;
+        if let Err(CloudError::Refused(_)) = &first
+            && first.as_ref().is_err_and(refused)
+        {
+            // A token may have been revoked before its end, or ended early by somebody's clock; what is refused had no effect.
+            self.tokens.forget().await;
+            return self.exchange(&asked, &quotas, deadline).await;
+        }
+        first
     }
 
     /// Makes a call that may be repeated, with pauses, until `deadline`.
@@ -150,6 +159,26 @@ impl ResourceManager {
             Pace::CALL,
             deadline,
             || self.call_once(call, deadline),
+            CloudError::again,
+        )
+        .await
+    }
+
+    /// The same, for an answer that `read` understands; one that it does not is asked for again.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call_and_read<T>(
+        &self,
+        call: &Call<'_>,
+        deadline: Instant,
+        read: impl Fn(Value) -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
+        retry::until(
+            &self.context,
+            Pace::CALL,
+            deadline,
+            || async { read(self.call_once(call, deadline).await?.body) },
             CloudError::again,
         )
         .await
@@ -170,11 +199,18 @@ impl ResourceManager {
             return Ok(None);
         }
         let answer = match self.follow(url, operation, deadline).await {
-            // A Location ends in the failure's own answer.
-            Err(CloudError::Refused(refusal)) if refusal.code != Code::NotFound => {
-                return Ok(Some(*refusal));
+            Err(CloudError::Refused(refusal)) => {
+                return match refusal.code {
+                    Code::NotFound => Ok(None),
+                    // These tell of the question, not of the operation.
+                    Code::Throttled
+                    | Code::Unavailable
+                    | Code::Unauthenticated
+                    | Code::PermissionDenied => Err(CloudError::Refused(refusal)),
+                    // A Location ends in the failure's own answer.
+                    _ => Ok(Some(*refusal)),
+                };
             }
-            Err(CloudError::Refused(_)) => return Ok(None),
             other => other?,
         };
         // "Track asynchronous Azure operations": anything but these three is still running; a Location's answer has no status.
@@ -224,9 +260,13 @@ impl ResourceManager {
         let mut items = Vec::new();
         let mut seen = std::collections::HashSet::new();
         loop {
-            if let Some(page) = answer.body.get_mut("value").and_then(Value::as_array_mut) {
-                items.append(page);
-            }
+            let Some(page) = answer.body.get_mut("value").and_then(Value::as_array_mut) else {
+                return Err(CloudError::Unreadable {
+                    operation: operation.to_owned(),
+                    why: "it lacks value".to_owned(),
+                });
+            };
+            items.append(page);
             let Some(next) = answer
                 .body
                 .get("nextLink")
@@ -307,7 +347,11 @@ impl ResourceManager {
     }
 }
 
-fn read(answer: &Response, operation: &str, context: &Context) -> Result<Answer, CloudError> {
+pub(crate) fn read(
+    answer: &Response,
+    operation: &str,
+    context: &Context,
+) -> Result<Answer, CloudError> {
     let header = |name: &str| {
         answer
             .headers()

@@ -16,7 +16,10 @@ pub fn milliseconds(text: &str) -> Option<u64> {
 pub fn in_seconds(text: &str) -> Option<String> {
     let at = parse_rfc3339(text).ok()?;
     let whole = OffsetDateTime::from_unix_timestamp(at.unix_timestamp()).ok()?;
-    Some(to_rfc3339(&whole))
+    // An offset can lead out of the years that RFC 3339 has, and to_rfc3339 panics on those.
+    (0..=9999)
+        .contains(&whole.year())
+        .then(|| to_rfc3339(&whole))
 }
 
 /// A moment in RFC 3339, in whole seconds of UTC.
@@ -42,5 +45,11 @@ mod tests {
             in_seconds("1970-01-01T01:00:01.5000000+01:00").as_deref(),
             Some("1970-01-01T00:00:01Z")
         );
+    }
+
+    #[test]
+    fn a_moment_outside_the_years_0_to_9999_is_no_time() {
+        assert_eq!(in_seconds("9999-12-31T23:59:59-23:59"), None);
+        assert_eq!(in_seconds("0000-01-01T00:00:00+23:59"), None);
     }
 }

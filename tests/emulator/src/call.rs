@@ -17,7 +17,7 @@ use crate::api_error::ApiError;
 use crate::calls::Entry;
 use crate::faults::{Fault, Kind};
 use crate::identity::{Key, random_hex};
-use crate::signature::{self, Expected};
+use crate::signature::{self, Expected, Refusal};
 use crate::world::Emulator;
 use crate::{ecs, efs, sts};
 
@@ -58,6 +58,9 @@ struct Incoming {
     body: Value,
     at_ms: u64,
 }
+
+/// JSON that means nothing to any client.
+pub const WRONG_JSON: &str = r#"{"unexpected":true}"#;
 
 /// What goes back, and the error code for the log.
 struct Reply {
@@ -197,6 +200,8 @@ async fn before(
                 emulator.account
             ))
         }
+        Kind::ExpiredToken => Refusal::ExpiredToken.into(),
+        Kind::ClockSkew => Refusal::of_a_slow_clock(incoming.at_ms).into(),
         Kind::Refused => {
             let message = fault.message.clone().unwrap_or_default();
             match fault.code.as_deref() {
@@ -317,6 +322,10 @@ fn after(
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, length.into());
             response
+        }
+        Some(Kind::WrongJson) => {
+            let body = WRONG_JSON.to_owned();
+            log(emulator, incoming, Reply { body, ..reply })
         }
         _ => log(emulator, incoming, reply),
     }

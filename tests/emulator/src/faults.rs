@@ -21,6 +21,10 @@ pub enum Kind {
     #[serde(rename = "error_503")]
     Error503,
     AccessDenied,
+    /// The error of a session whose credentials have expired.
+    ExpiredToken,
+    /// The error of a client whose clock is six minutes slow.
+    ClockSkew,
     /// `InvalidParameterException` where `code` says so, else `ClientException`, with `message`: ECS wraps what other
     /// services tell it into these.
     Refused,
@@ -38,10 +42,12 @@ pub enum Kind {
     ResourceEni,
     /// The task stops when it should run.
     EarlyStop,
-    /// The task runs and never shows an address.
+    /// The task runs and shows an address only after `delay_ms`, or never where there is none.
     NoAddress,
     /// The effect happens; the reply breaks off in its middle.
     Truncated,
+    /// The effect happens; the reply is JSON, but of another shape.
+    WrongJson,
     /// A page of HTML, as from a proxy in between; no effect.
     Html,
 }
@@ -76,7 +82,7 @@ pub struct Fault<K = Kind> {
     pub skip: u64,
     /// Only calls whose body holds this text.
     pub body_contains: Option<String>,
-    /// For `slow`.
+    /// For `slow` and `no_address`.
     #[serde(default)]
     pub delay_ms: u64,
     /// For `html`: its status, 200 if absent.

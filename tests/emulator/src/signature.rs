@@ -177,14 +177,28 @@ fn time(at_ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(at_ms)
 }
 
+fn basic(at_ms: u64) -> String {
+    clock::rfc3339(at_ms).replace(['-', ':'], "")
+}
+
+impl Refusal {
+    /// What a client reads whose clock is a minute slower than is tolerated.
+    pub fn of_a_slow_clock(now_ms: u64) -> Self {
+        Self::expired_signature(&basic(now_ms - SKEW_MS - 60_000), now_ms)
+    }
+
+    fn expired_signature(date: &str, now_ms: u64) -> Self {
+        let (bound, now) = (basic(now_ms - SKEW_MS), basic(now_ms));
+        Self::Clock(format!(
+            "Signature expired: {date} is now earlier than {bound} ({now} - 5 min.)"
+        ))
+    }
+}
+
 fn check_clock(date: &str, signed_ms: u64, now_ms: u64) -> Result<(), Refusal> {
-    let basic = |at_ms| clock::rfc3339(at_ms).replace(['-', ':'], "");
     let now = basic(now_ms);
     if signed_ms + SKEW_MS < now_ms {
-        let bound = basic(now_ms - SKEW_MS);
-        return Err(Refusal::Clock(format!(
-            "Signature expired: {date} is now earlier than {bound} ({now} - 5 min.)"
-        )));
+        return Err(Refusal::expired_signature(date, now_ms));
     }
     if signed_ms > now_ms + SKEW_MS {
         let bound = basic(now_ms + SKEW_MS);

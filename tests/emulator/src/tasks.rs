@@ -49,7 +49,7 @@ pub struct Task {
     pub address: IpAddr,
     pub ipv6: Option<String>,
     /// A fault keeps its address from ever showing.
-    pub hides_address: bool,
+    pub hides_address_until_ms: u64,
     pub runtime_id: String,
     pub created_ms: u64,
     pub timeline: Timeline,
@@ -81,7 +81,7 @@ impl Task {
     /// The address, from the moment that the network interface is attached.
     pub fn visible_address(&self, now_ms: u64) -> Option<IpAddr> {
         let attached = self.timeline.highest_reached(now_ms) >= Status::Pending;
-        (attached && !self.hides_address).then_some(self.address)
+        (attached && now_ms >= self.hides_address_until_ms).then_some(self.address)
     }
 
     /// Ends the task, unless it was told to end before.

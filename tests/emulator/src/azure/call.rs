@@ -17,7 +17,7 @@ use super::path::{self, Route};
 pub use super::reply::Reply;
 use super::tokens::{Principal, random_guid};
 use super::{Azure, arm, authorize, client, entra, grants, managed_identity, storage};
-use crate::call::{BODY_LIMIT, broken, cut};
+use crate::call::{BODY_LIMIT, WRONG_JSON, broken, cut};
 use crate::calls::{Entry, HttpPath};
 
 /// Members of forms and queries that the log does not show.
@@ -309,6 +309,10 @@ fn after(azure: &Azure, incoming: &Incoming, reply: Reply, fault: Option<&Fault>
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, length.into());
             response
+        }
+        Some(Kind::WrongJson) => {
+            let body = Bytes::from_static(WRONG_JSON.as_bytes());
+            log(azure, incoming, Reply { body, ..reply })
         }
         _ => log(azure, incoming, reply),
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     ReplyLost,
     /// The effect happens; the reply breaks off in its middle.
     Truncated,
+    /// The effect happens; the reply is JSON, but of another shape.
+    WrongJson,
     /// A page of HTML, as from a proxy in between; no effect.
     Html,
     /// The answer comes after `delay_ms`; other faults may strike the same call.

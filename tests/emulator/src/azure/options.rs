@@ -119,6 +119,8 @@ pub enum EndpointStyle {
     Local,
     /// `https://NAME.REGION.instances.azureml.ms/lab`
     Official,
+    /// A running instance shows no applications, as one does whose addresses come late.
+    None,
 }
 
 fn app(text: &str) -> Result<App, String> {

@@ -134,7 +134,7 @@ fn details(
         .history(now_ms)
         .iter()
         .any(|(_, state)| state.is_up());
-    details["applications"] = if built {
+    details["applications"] = if built && settings.endpoint_style != EndpointStyle::None {
         applications(azure, settings, instance)
     } else {
         json!([])
@@ -168,7 +168,7 @@ fn applications(azure: &Azure, settings: &Settings, instance: &Instance) -> Valu
     } = instance;
     let base = match settings.endpoint_style {
         EndpointStyle::Local => format!("http://{address}:{}", azure.port),
-        EndpointStyle::Official => {
+        EndpointStyle::Official | EndpointStyle::None => {
             format!(
                 "https://{}.{region}.instances.azureml.ms",
                 name.to_lowercase()
