@@ -9,6 +9,8 @@ pub mod cli;
 pub mod cloud;
 pub mod context;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hash;
 pub mod mount;
 pub mod net;

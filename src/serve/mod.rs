@@ -5,7 +5,7 @@
 pub mod daemon;
 mod framing;
 pub mod one_shot;
-mod reading;
+pub(crate) mod reading;
 
 use crate::error::Failure;
 use crate::ops::{Link, Ops};

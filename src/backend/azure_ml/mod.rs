@@ -269,3 +269,26 @@ impl Backend for AzureMl {
         })
     }
 }
+
+/// What an answer of Resource Manager leads to, whichever call it answers; for `fuzz` alone.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn digest(answer: &serde_json::Value) {
+    let items = answer.get("value").and_then(serde_json::Value::as_array);
+    for item in items.into_iter().flatten().chain([answer]) {
+        if let Ok(instance) = serde_json::from_value::<instance::Instance>(item.clone()) {
+            let _ = status::report(&instance, &Record::default());
+            let created = instance.properties.created_on.as_deref();
+            let _ = created.and_then(crate::cloud::azure::time::milliseconds);
+        }
+        let _ = serde_json::from_value::<api::WorkspaceView>(item.clone());
+        let _ = serde_json::from_value::<api::VmSize>(item.clone());
+    }
+}
+
+/// What an admin may write as settings; for `fuzz` alone.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn digest_config(config: &serde_json::Value) {
+    if let Ok(config) = config::Config::read(config) {
+        let _ = body::instance(&config, &Record::default(), "eastus", "STANDARD_DS1_V2");
+    }
+}

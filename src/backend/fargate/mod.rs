@@ -231,3 +231,18 @@ impl Backend for Fargate {
         Box::pin(check::check(self, settings, offline))
     }
 }
+
+/// What an answer of ECS leads to, whichever call it answers; for `fuzz` alone.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn digest(answer: &serde_json::Value) {
+    let of = |value: &serde_json::Value| serde_json::from_value::<task::Task>(value.clone()).ok();
+    let tasks = answer.get("tasks").and_then(serde_json::Value::as_array);
+    let lone = [answer, &answer["task"]].map(of);
+    for task in tasks.into_iter().flatten().map(of).chain(lone).flatten() {
+        let record = record::from_task(&task, "cs-prod-key", &[]);
+        let _ = (status::report(&task, &record), task.created_at_ms());
+    }
+    if let Ok(answer) = serde_json::from_value::<api::RunTaskAnswer>(answer.clone()) {
+        let _ = status::not_run(&answer.failures, None);
+    }
+}
