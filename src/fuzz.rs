@@ -71,7 +71,7 @@ pub fn state(data: &[u8]) {
 /// An answer of ECS; its first byte chooses the HTTP status.
 pub fn aws(data: &[u8]) {
     let Some(answer) = answer(data) else { return };
-    match json::read(&answer, "ecs:RunTask", &context()) {
+    match json::read(&answer, "ecs:RunTask", &context(), false) {
         Ok(answer) => fargate::digest(&answer.body),
         Err(error) => drop(error.without(&["canary".to_owned()]).into_failure()),
     }

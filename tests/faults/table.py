@@ -65,7 +65,7 @@ START = [
     *once("start", "create", "slow", "running", more={"delay_ms": 300}, tries=1),
     *once("start", "create", "throttle error_500 reply_lost", "running", times=3),
     # What it meets again and again is told by its own code, and what is not known to be nothing is needed.
-    *always("start", "create", "throttle", "throttled", "nothing", tries=MANY),
+    *always("start", "create", "throttle", "throttled", "nothing", tries=MANY, timeout_ms=4000),
     *always("start", "create", "error_500", "unavailable", "needed", tries=MANY),
     *always("start", "create", "reply_lost wrong_json", "unavailable", "needed", tries=MANY, clouds=FARGATE),
     *always("start", "create", "access_denied", "permission_denied", "nothing"),

@@ -188,7 +188,12 @@ impl Ecs {
             }
         };
         self.service
-            .call_and_read(&Call::post("DescribeTasks", &request), &[READ], deadline, told)
+            .call_and_read(
+                &Call::post("DescribeTasks", &request),
+                &[READ],
+                deadline,
+                told,
+            )
             .await
     }
 
@@ -234,9 +239,8 @@ impl Ecs {
                 let found = found.ok_or_else(|| lacks("ecs:ListTasks", "taskArns"))?;
                 Ok((found, page.next_token))
             };
-            let page = self
-                .service
-                .call_and_read(&Call::post("ListTasks", &request), &[READ], deadline, told);
+            let call = Call::post("ListTasks", &request);
+            let page = self.service.call_and_read(&call, &[READ], deadline, told);
             let (found, following) = page.await?;
             arns.extend(found);
             // A page that names itself as the next one would never end.

@@ -112,7 +112,8 @@ impl JsonService {
         match first {
             // Credentials may have been rotated or have ended early; refused calls had no effect.
             Err(error @ CloudError::Refused(_)) if error.code() == Code::Unauthenticated => {
-                self.account.forget_credentials().await;
+                // Boxed: it is rare, and would make every future that holds a call ten times as large.
+                Box::pin(self.account.forget_credentials()).await;
                 self.exchange(call, &operation, quotas).await
             }
             other => other,
