@@ -176,6 +176,7 @@ impl ResourceManager {
     ) -> Result<T, CloudError> {
         retry::until(
             &self.context,
+            call.operation,
             Pace::CALL,
             deadline,
             || async { read(self.call_once(call, deadline).await?.body) },
