@@ -8,7 +8,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
-.PHONY: demo demo-azure test lint rust-tests python-tests bench campaign format clean
+.PHONY: demo demo-azure test fuzz lint rust-tests python-tests bench campaign format clean
 
 ## demo: a hub with local servers; prints its address
 demo: $(VENV)/shim $(EMULATOR)
@@ -52,6 +52,11 @@ SEED ?= 1
 campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python -m pytest -q -c tests/pytest.ini \
 		tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
+
+## fuzz: what reads others' bytes, with CASES changed inputs a test (`make test` gives 256); a failure is kept and tried again
+CASES ?= 100000
+fuzz:
+	PROPTEST_CASES=$(CASES) cargo test --release --locked -p cloudspawner --lib fuzz
 
 format:
 	cargo fmt --all
