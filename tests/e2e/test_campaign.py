@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize("backend", ["fargate", "azure_ml"])
 def test_whatever_is_killed_nothing_is_lost_left_over_or_there_twice(
-    backend: str, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     kills, seed = request.config.getoption("--kills"), request.config.getoption("--seed")
     began = time.monotonic()
@@ -28,6 +28,5 @@ def test_whatever_is_killed_nothing_is_lost_left_over_or_there_twice(
             campaign.run(kills)
         finally:
             hub.stop()
-            with capsys.disabled():
-                counts = ", ".join(f"{count} {what}" for what, count in sorted(campaign.counts.items()))
-                print(f"\n{backend}, seed {seed}: {counts}; {time.monotonic() - began:.0f} s")
+            counts = ", ".join(f"{count} {what}" for what, count in sorted(campaign.counts.items()))
+            print(f"{backend}, seed {seed}: {counts}; {time.monotonic() - began:.0f} s")

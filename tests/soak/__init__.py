@@ -1,0 +1,1 @@
+"""Long runs; no part of `make test`."""
