@@ -22,6 +22,7 @@ use crate::wire::reply::{Check, OptionsResult, Share};
 use crate::wire::{Cleanup, Code, Phase, Secret, ShareParams, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,6 +47,17 @@ pub struct Settings<'a> {
     pub config: &'a Value,
     /// Explicit credentials, or null.
     pub credentials: &'a Secret<Value>,
+}
+
+/// Whose leftovers to remove, and what to spare.
+#[derive(Debug)]
+pub struct Tidying<'a> {
+    /// The hub.
+    pub hub: &'a str,
+    /// What servers are made from that are up, or were a moment ago.
+    pub used: &'a HashSet<String>,
+    /// Younger ones stay.
+    pub min_age: Duration,
 }
 
 /// One cloud's way to start, watch and stop servers.
@@ -94,6 +106,17 @@ pub trait Backend: Send + Sync {
     ) -> BoxFuture<'a, Result<Share, Failure>> {
         let message = format!("backend {:?} has no storage", self.name());
         Box::pin(async move { Err(Failure::new(Code::BadRequest, message)) })
+    }
+
+    /// Removes what earlier starts made for themselves and no later one will ask for; never a person's storage. May be
+    /// repeated. Returns what failed.
+    fn tidy<'a>(
+        &'a self,
+        _settings: Settings<'a>,
+        _tidying: Tidying<'a>,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Failure>> {
+        Box::pin(async { Vec::new() })
     }
 
     /// What a person may choose from, where there is such a choice.
@@ -300,6 +323,8 @@ pub struct Found {
     pub record: Record,
     /// When it was created, where the cloud tells.
     pub created_at_ms: Option<u64>,
+    /// The description that it was made from, where the cloud keeps such a thing.
+    pub made_from: Option<String>,
     /// How it is.
     pub report: Report,
 }

@@ -1,7 +1,7 @@
 //! `gc`: what bears this hub's mark and nobody keeps. A plan, unless it is told to apply it.
 
 use super::Ops;
-use crate::backend::{Found, Settings, Site, names};
+use crate::backend::{Found, Settings, Site, Tidying, names};
 use crate::error::Failure;
 use crate::wire::reply::GcResult;
 use crate::wire::{Code, GcParams, Keep, Phase, StaleServer};
@@ -53,6 +53,9 @@ impl Ops {
             }
         }
         let seen = all.len();
+        let all_listed = errors.is_empty();
+        let used = all.iter().filter_map(|(_, found)| found.made_from.clone());
+        let used: HashSet<String> = used.collect();
         let kept = Kept::new(&params.keep);
         let min_age = params.min_age_ms.map_or(MIN_AGE, Duration::from_millis);
         // A start that is under way, or came after the list of what to keep was made, is somebody's.
@@ -108,6 +111,17 @@ impl Ops {
                 }
                 Err(failure) => result.errors.push(*failure.of(backend.name()).0),
             }
+        }
+        // Only who has seen every server knows what none is made from.
+        if all_listed {
+            let tidying = Tidying {
+                hub: &params.hub,
+                used: &used,
+                min_age,
+            };
+            let failures = backend.tidy(settings, tidying, deadline).await;
+            let failures = failures.into_iter().map(|f| *f.of(backend.name()).0);
+            result.errors.extend(failures);
         }
         Ok(result)
     }

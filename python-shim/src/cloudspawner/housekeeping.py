@@ -136,7 +136,9 @@ class Housekeeper:
     async def look(self, place: _Place) -> None:
         """Look once: remove what the last look found, too. Never raises, but for its own cancelling."""
         suspects, place.suspects = place.suspects, []
-        params: GcParams = {**place.params, "apply": bool(suspects), "force": False, "only": suspects}
+        # With `only` no other server goes; what homes have left behind in the cloud goes with `apply` alone.
+        apply = bool(suspects) or "storage" in place.params["config"]
+        params: GcParams = {**place.params, "apply": apply, "force": False, "only": suspects}
         try:
             result = await collect_garbage(self._program, params, place.session)
         except ProgramError as error:

@@ -137,6 +137,7 @@ impl Workspace {
         Found {
             record,
             created_at_ms,
+            made_from: None,
             report,
         }
     }

@@ -49,7 +49,7 @@ const DESCRIBE_DEFINITION: Quota = Quota {
     burst: 50.0,
     per_second: 20.0,
 };
-/// The same page: RegisterTaskDefinition.
+/// The same page: RegisterTaskDefinition; the emulator lets DeregisterTaskDefinition share it, and so does this.
 const REGISTER_DEFINITION: Quota = Quota {
     name: "ecs register task definition",
     burst: 20.0,
@@ -356,6 +356,46 @@ impl Ecs {
         )
         .await?;
         Ok(answer.body)
+    }
+
+    /// The ARNs of all active task definitions of the account and region, by family.
+    pub async fn list_task_definitions(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<String>, CloudError> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Page {
+            task_definition_arns: Vec<String>,
+            next_token: Option<String>,
+        }
+        let mut arns = Vec::new();
+        let mut request = json!({"status": "ACTIVE"});
+        loop {
+            let call = Call::post("ListTaskDefinitions", &request);
+            let answer = self.service.call(&call, &[DESCRIBE_DEFINITION], deadline);
+            let page: Page = read("ecs:ListTaskDefinitions", answer.await?.body)?;
+            arns.extend(page.task_definition_arns);
+            match page.next_token {
+                // A page that names itself as the next one would never end.
+                Some(token) if !token.is_empty() && request["nextToken"] != token.as_str() => {
+                    request["nextToken"] = Value::from(token);
+                }
+                _ => return Ok(arns),
+            }
+        }
+    }
+
+    /// DeregisterTaskDefinition; may be repeated. Tasks that run go on.
+    pub async fn deregister_task_definition(
+        &self,
+        arn: &str,
+        deadline: Instant,
+    ) -> Result<(), CloudError> {
+        let request = json!({"taskDefinition": arn});
+        let call = Call::post("DeregisterTaskDefinition", &request);
+        let answer = self.service.call(&call, &[REGISTER_DEFINITION], deadline);
+        answer.await.map(|_| ())
     }
 }
 

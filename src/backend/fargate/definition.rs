@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Stands between the source's family and the content's fingerprint.
+const MARK: &str = "-cs-";
 /// The tag that names the definition that it was copied from.
 pub const FROM: &str = "cloudspawner-from";
 /// What DescribeTaskDefinition tells and RegisterTaskDefinition does not take (the members that API Reference,
@@ -101,6 +103,18 @@ pub async fn find_or_register(
     }
 }
 
+/// Whether the ARN looks like that of a copy; its tags tell whose it is.
+pub fn is_copy(arn: &str) -> bool {
+    let family = arn.rsplit_once(':').map_or(arn, |(family, _)| family);
+    let Some((_, mark)) = family.rsplit_once(MARK) else {
+        return false;
+    };
+    mark.len() == names::fingerprint(&[]).len()
+        && mark
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
+}
+
 fn arn(answer: &Value) -> Option<&str> {
     answer
         .get("taskDefinition")?
@@ -162,7 +176,7 @@ fn derive(described: &Value, wanted: Wanted<'_>) -> Result<Value, Failure> {
     definition.insert("tags".to_owned(), tags_of(described, wanted.hub, source));
     let content = Value::Object(definition.clone()).to_string();
     let readable: String = family.chars().take(MOST_FAMILY_CHARS).collect();
-    let family = format!("{readable}-cs-{}", names::fingerprint(&[&content]));
+    let family = format!("{readable}{MARK}{}", names::fingerprint(&[&content]));
     definition.insert("family".to_owned(), Value::from(family));
     Ok(Value::Object(definition))
 }
@@ -330,6 +344,8 @@ mod tests {
         assert_eq!(family(&["/home/jovyan"]), family(&["/home/jovyan"]));
         assert_ne!(family(&["/home/jovyan"]), family(&["/data"]));
         assert!(family(&["/data"]).starts_with("lab-cs-") && family(&["/data"]).len() == 33);
+        assert!(is_copy(&format!("{}:1", family(&["/data"]))));
+        assert!(!is_copy("lab-cs-101:1") && !is_copy("lab:3"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
 mod config;
+mod copies;
 mod definition;
 mod lifecycle;
 mod lookups;
@@ -15,7 +16,7 @@ mod status;
 mod storage;
 mod task;
 
-use super::{Backend, Launch, Record, Settings, Site, Surroundings};
+use super::{Backend, Launch, Record, Settings, Site, Surroundings, Tidying};
 use crate::cloud::aws::{
     Account, AccountSettings, Credentials, JsonService, ServiceId, ServiceName,
 };
@@ -223,6 +224,29 @@ impl Backend for Fargate {
                     efs.rename(storage, &owner, to, deadline).await
                 }
                 ShareAction::Delete => efs.delete(storage, &owner, deadline).await,
+            }
+        })
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        tidying: Tidying<'a>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Failure>> {
+        Box::pin(async move {
+            let now_ms = self.surroundings.context.now_ms();
+            let opened = async {
+                let config = Config::read(settings.config)?;
+                if config.storage.is_none() {
+                    return Ok(None);
+                }
+                self.ecs(&config, settings, None).await.map(Some)
+            };
+            match opened.await {
+                Ok(Some(ecs)) => copies::deregister_old(&ecs, &tidying, now_ms, deadline).await,
+                Ok(None) => Vec::new(),
+                Err(failure) => vec![failure],
             }
         })
     }

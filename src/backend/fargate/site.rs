@@ -113,6 +113,7 @@ impl Cluster {
         record.url.clone_from(&report.url);
         Found {
             created_at_ms: task.created_at_ms(),
+            made_from: task.task_definition_arn.clone(),
             record,
             report,
         }

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 )]
 pub struct Task {
     pub task_arn: String,
+    pub task_definition_arn: Option<String>,
     pub last_status: Option<String>,
     pub desired_status: Option<String>,
     pub started_by: Option<String>,
@@ -90,6 +91,16 @@ pub struct ContainerOverride {
     pub environment: Vec<Detail>,
 }
 
+/// Milliseconds since 1970, of ECS's seconds with a fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float's cast saturates, and the value is a date"
+)]
+pub fn epoch_ms(seconds: f64) -> u64 {
+    (seconds * 1000.0) as u64
+}
+
 impl Task {
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
@@ -112,13 +123,8 @@ impl Task {
     }
 
     /// When it was created, in milliseconds since 1970.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a float's cast saturates, and the value is a date"
-    )]
     pub fn created_at_ms(&self) -> Option<u64> {
-        self.created_at.map(|seconds| (seconds * 1000.0) as u64)
+        self.created_at.map(epoch_ms)
     }
 
     /// The address of that kind, once the network interface has it; what is no address does not count.
