@@ -241,3 +241,11 @@ def test_the_entry_point_is_installed() -> None:
     if "fargate" not in found.names:
         pytest.skip("the package is not installed")
     assert found["fargate"].load() is FargateSpawner
+
+
+async def test_gc_is_told_of_storage_and_of_nothing_in_it_that_differs_from_user_to_user(
+    make_spawner: MakeSpawner,
+) -> None:
+    spawner = make_spawner(storage={"file_system_id": "fs-01234567", "root": "/homes/{username}"})
+    assert spawner.gc_config()["storage"] == {"file_system_id": "fs-01234567"}
+    assert "storage" not in make_spawner("b").gc_config()

@@ -163,3 +163,14 @@ async def test_a_state_that_a_killed_hub_did_not_clear_after_its_stop_keeps_noth
     db.commit()
     await look()
     assert fake.sent("gc")[0]["params"]["keep"] == []
+
+
+async def test_where_people_have_homes_each_look_applies_and_names_the_servers_that_may_go(
+    fake: Fake, program: Callable[[], Program], db: Any
+) -> None:
+    keeper = Housekeeper(program(), LOG)
+    keeper.look_after({**PARAMS, "config": {"storage": {"file_system_id": "fs-01234567"}}}, 3600, db)
+    plays(fake, "a")
+    for _ in range(2):
+        await keeper.look(next(iter(keeper._places.values())))
+    assert applied(fake) == [(True, []), (True, ["a"])]

@@ -142,7 +142,8 @@ def test_the_deployments_policy_is_enough(tmp_path: Path) -> None:
         states = []
         for _ in range(2):
             revise(emulator)
-            state = program.run("start", {**request, "params": {**request["params"], "attempt": ask.attempt()}}, env).result["state"]
+            request["params"]["attempt"] = ask.attempt()
+            state = program.run("start", request, env).result["state"]
             program.run("stop", ask.stop(state, wait=True), env)
             states.append(copy_of(state))
         done = program.run("gc", ask.gc(config=SETTINGS, apply=True), env)

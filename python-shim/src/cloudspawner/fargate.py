@@ -285,7 +285,9 @@ class FargateSpawner(CloudSpawner):
 
     def gc_config(self) -> JsonObject:
         """The same without what differs from user to user and is no place."""
-        config = {name: value for name, value in self.cloud_config().items() if name not in ("container_name", "address")}
+        config = {
+            name: value for name, value in self.cloud_config().items() if name not in ("container_name", "address")
+        }
         if file_system := self.storage.get("file_system_id"):
             # Homes need copies of the task definition, of which gc retires the old ones.
             config["storage"] = {"file_system_id": self._filled_in("storage", file_system)}
