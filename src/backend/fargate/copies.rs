@@ -4,6 +4,7 @@
 use super::api::Ecs;
 use super::definition::{FROM, is_copy};
 use crate::backend::{Tidying, tags};
+use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::wire::Code;
 use serde_json::Value;
@@ -76,7 +77,7 @@ async fn find_old(
     let until = half(deadline);
     let mut copies = Vec::new();
     let listed = ecs.list_task_definitions(deadline).await;
-    for arn in listed.map_err(|error| error.into_failure())? {
+    for arn in listed.map_err(CloudError::into_failure)? {
         if Instant::now() >= until {
             break;
         }
@@ -85,7 +86,7 @@ async fn find_old(
         }
         // One at a time: starts wait for the same quota.
         let described = ecs.describe_task_definition(&arn, deadline).await;
-        let described = described.map_err(|error| error.into_failure())?;
+        let described = described.map_err(CloudError::into_failure)?;
         copies.extend(described.and_then(|answer| read(&answer, arn, tidying.hub)));
     }
     let sources: HashSet<&str> = copies.iter().map(|copy| copy.source.as_str()).collect();
@@ -95,7 +96,7 @@ async fn find_old(
             continue;
         }
         let described = ecs.describe_task_definition(family, deadline).await;
-        let described = described.map_err(|error| error.into_failure())?;
+        let described = described.map_err(CloudError::into_failure)?;
         let arn = described.and_then(|answer| {
             let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str()?;
             // An admin may stay with an older revision: only a copy proves that the hub has gone on to the newest.
