@@ -419,9 +419,30 @@ async def test_many_polls_are_few_requests_and_keep_their_order(make_spawner: Ma
         spawner.load_state({**SAVED, "cloud": {**STATE, "data": {"n": number}}})
     assert await asyncio.gather(*(spawner.poll() for spawner in spawners * 200)) == [None] * 1000
     polls = fake.sent("poll")
-    assert len(polls) == 3
+    assert len(polls) == 5
     numbers = [target["state"]["data"]["n"] for poll in polls for target in poll["params"]["targets"]]
     assert numbers == list(range(5)) * 200
+
+
+async def test_others_get_their_turns_while_many_polls_are_prepared_and_answered(
+    make_spawner: MakeSpawner, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudspawner.slices._SECONDS", 0)  # a slice is over at once: each poll has a turn of its own
+    spawner = make_spawner("ada")
+    spawner.load_state(SAVED)
+    turns, prepared_at = 0, []
+
+    def config() -> dict[str, Any]:
+        prepared_at.append(turns)
+        return {}
+
+    monkeypatch.setattr(spawner, "cloud_config", config)
+    polls = asyncio.gather(*(spawner.poll() for _ in range(20)))
+    while not polls.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert await polls == [None] * 20
+    assert len(set(prepared_at)) == 20
 
 
 async def test_polls_with_other_settings_go_apart(make_spawner: MakeSpawner, fake: Fake) -> None:

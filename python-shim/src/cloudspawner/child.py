@@ -12,11 +12,13 @@ import asyncio
 import os
 import re
 import subprocess
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from logging import DEBUG, ERROR, INFO, WARNING, Logger
 from typing import IO
 
 from . import wire
+from .slices import Slice
 from .wire import JsonObject, ProgramError
 
 # The longest line of the program's log that is forwarded whole.
@@ -33,32 +35,57 @@ class ChildDied(Exception):
 
 
 class _Frames(asyncio.Protocol):
-    """Splits what the process writes into lines as it arrives: no task is woken for a frame, since polls are many."""
+    """Splits what the process writes into lines as it arrives: no task is woken for a frame, since polls are many.
+
+    A thousand answers at once, or states to commit, are handed on in slices.
+    """
 
     def __init__(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._on_end = on_end
         self._parts: list[bytes] = []
         self._size = 0
+        self._lines: deque[bytes] = deque()
+        self._end: str | None = None
+        self._postponed = False
 
     def data_received(self, data: bytes) -> None:
         first, *rest = data.split(b"\n")
         self._keep(first)
         for part in rest:
-            line = b"".join(self._parts)
+            self._lines.append(b"".join(self._parts))
             self._parts, self._size = [], 0
-            self._on_line(line)
             self._keep(part)
+        self._hand_on()
 
     def _keep(self, part: bytes) -> None:
         self._parts.append(part)
         self._size += len(part)
         if self._size > wire.MAX_FRAME_BYTES:
             self._parts, self._size = [], 0
-            self._on_end("the program wrote a line of more than 4 MiB")
+            self._end = "the program wrote a line of more than 4 MiB"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._on_end("")
+        self._end = self._end or ""
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        if self._postponed:
+            return
+        now = Slice()
+        while self._lines:
+            self._on_line(self._lines.popleft())
+            if self._lines and now.is_over():
+                self._postponed = True
+                asyncio.get_running_loop().call_soon(self._continue)
+                return
+        if self._end is not None:
+            end, self._end = self._end, None
+            self._on_end(end)
+
+    def _continue(self) -> None:
+        self._postponed = False
+        self._hand_on()
 
 
 class Child:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from logging import DEBUG, WARNING, Logger
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from jupyterhub import orm
 from sqlalchemy.orm import joinedload
 
 from .metrics import GC_LOOKS, GC_REMOVED, GC_STALE
+from .polling import Question
 from .wire import GcParams, GcResult, JsonObject, ProgramError, Server, Target
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ async def collect_garbage(program: Program, params: GcParams, session: Any) -> G
     # A renamed user's server bears the key of the old name, which only the program reads from the state.
     answers = await asyncio.gather(
         *(
-            program.polls.ask(backend, config, credentials, _KEY_AGE_MS, target)
+            program.polls.ask(partial(Question, backend, config, credentials, _KEY_AGE_MS, target))
             for target in known
             if (target["state"] or {}).get("backend", backend) == backend and target["state"]
         )

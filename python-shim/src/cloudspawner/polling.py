@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from logging import Logger
-from typing import Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
+from .slices import Slice
 from .wire import JsonObject, PollParams, ProgramError, ServerStatus, Target
 
 # protocol.md's default for poll.
 _POLL_TIMEOUT_MS = 20_000
-# A state has at most 4 KiB and a name at most 255 characters, so 400 targets stay under the 4 MiB of a frame.
-_MAX_TARGETS = 400
+# Two of the largest batches that a cloud takes (ECS: 100): a frame of so many, a few hundred KiB, is written and read
+# within a few milliseconds. With states of 4 KiB and names of 255 characters it stays under its 4 MiB.
+_MAX_TARGETS = 200
 
-_Waiting = tuple[Target, "asyncio.Future[ServerStatus | ProgramError]"]
+
+class Question(NamedTuple):
+    """One server's poll: whom to ask and in whose name, how old the answer may be, and about what."""
+
+    backend: str
+    config: JsonObject
+    credentials: JsonObject | None
+    max_age_ms: int
+    target: Target
+
+
+_Answer = ServerStatus | Exception
+_Waiting = tuple[Target, "asyncio.Future[_Answer]"]
 
 
 class Request(Protocol):
@@ -38,27 +53,63 @@ class PollBatcher:
         self._request = request
         self._log = log
         self._after = after
-        self._groups: dict[str, tuple[PollParams, list[_Waiting]]] = {}
+        self._asked: deque[tuple[Callable[[], Question], asyncio.Future[_Answer]]] = deque()
+        self._collecting = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(
-        self,
-        backend: str,
-        config: JsonObject,
-        credentials: JsonObject | None,
-        max_age_ms: int,
-        target: Target,
-    ) -> ServerStatus:
+    async def ask(self, question: Callable[[], Question]) -> ServerStatus:
         """Poll one server.
+
+        Args:
+            question: gives the question, soon: those of a thousand servers take longer than one turn of the loop may.
 
         Raises:
             ProgramError: the request that it went with failed.
+            Exception: what `question` raised.
         """
-        loop = asyncio.get_running_loop()
-        if not self._groups:
-            loop.call_soon(self._flush)
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._asked.append((question, future))
+        if not self._collecting:
+            self._collecting = True
+            self._begin(self._collect())
+        answer = await future
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _collect(self) -> None:
+        groups: dict[str, tuple[PollParams, list[_Waiting]]] = {}
+        now = Slice()
+        try:
+            while self._asked:
+                question, future = self._asked.popleft()
+                if not future.done():  # its caller may have been cancelled
+                    self._add(question, future, groups)
+                if now.is_over():
+                    now = await now.next()
+        finally:
+            self._collecting = False
+        for params, waiting in groups.values():
+            self._begin(self._send(params, waiting))
+
+    def _add(
+        self,
+        question: Callable[[], Question],
+        future: asyncio.Future[_Answer],
+        groups: dict[str, tuple[PollParams, list[_Waiting]]],
+    ) -> None:
+        try:
+            backend, config, credentials, max_age_ms, target = question()
+        except Exception as error:
+            future.set_result(error)
+            return
         key = repr((backend, config, credentials, max_age_ms))  # never shown; cheaper than JSON
-        group = self._groups.get(key)
+        group = groups.get(key)
         if group is None:
             params: PollParams = {
                 "backend": backend,
@@ -67,21 +118,10 @@ class PollBatcher:
                 "max_age_ms": max_age_ms,
                 "targets": [],
             }
-            group = self._groups[key] = (params, [])
-        future: asyncio.Future[ServerStatus | ProgramError] = loop.create_future()
+            group = groups[key] = (params, [])
         group[1].append((target, future))
-        answer = await future
-        if isinstance(answer, ProgramError):
-            raise answer
-        return answer
-
-    def _flush(self) -> None:
-        groups, self._groups = self._groups, {}
-        for params, waiting in groups.values():
-            for first in range(0, len(waiting), _MAX_TARGETS):
-                task = asyncio.ensure_future(self._send(params, waiting[first : first + _MAX_TARGETS]))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        if len(group[1]) == _MAX_TARGETS:
+            self._begin(self._send(*groups.pop(key)))
 
     async def _send(self, params: PollParams, waiting: list[_Waiting]) -> None:
         failure = ProgramError("internal", "the poll was not answered")

@@ -26,6 +26,7 @@ from traitlets import Dict, Float, List, Unicode, default
 from .errors import ConfigurationError, spawn_exception
 from .housekeeping import collect_garbage
 from .metrics import StageClock
+from .polling import Question
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
@@ -340,9 +341,7 @@ class CloudSpawner(StorageTraits, Spawner):
         if self._record.cloud is None:
             return 0  # nothing is ever created without a state
         life = self._life
-        answer = await self._program().polls.ask(
-            self.backend, self.cloud_config(), self.credentials(), self._max_age_ms(), self._target()
-        )
+        answer = await self._program().polls.ask(self._question)
         if life != self._life:
             return self._exit_status  # stopped or started meanwhile: the answer is of another life
         self._look_now = False
@@ -354,6 +353,9 @@ class CloudSpawner(StorageTraits, Spawner):
         if self._note_activity(answer.get("last_activity")) or news:
             self._try_save()
         return None
+
+    def _question(self) -> Question:
+        return Question(self.backend, self.cloud_config(), self.credentials(), self._max_age_ms(), self._target())
 
     def _note_activity(self, told: object) -> bool:
         """What the cloud knows of the server's last use, for the idle culler; returns whether it is news."""
