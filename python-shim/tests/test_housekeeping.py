@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from jupyterhub import orm
 
 from cloudspawner.housekeeping import Housekeeper
 from cloudspawner.program import Program
+from cloudspawner.wire import GcParams
 from conftest import LOG, STATE_WITH_REF, Fake, MakeSpawner, until
 from test_golden import assert_same_shape, golden
 
@@ -169,7 +170,8 @@ async def test_where_people_have_homes_each_look_applies_and_names_the_servers_t
     fake: Fake, program: Callable[[], Program], db: Any
 ) -> None:
     keeper = Housekeeper(program(), LOG)
-    keeper.look_after({**PARAMS, "config": {"storage": {"file_system_id": "fs-01234567"}}}, 3600, db)
+    params = cast("GcParams", {**PARAMS, "config": {"storage": {"file_system_id": "fs-01234567"}}})
+    keeper.look_after(params, 3600, db)
     plays(fake, "a")
     for _ in range(2):
         await keeper.look(next(iter(keeper._places.values())))

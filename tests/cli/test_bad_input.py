@@ -180,7 +180,7 @@ INVALID: list[Any] = [
     pytest.param(ask.start(spec=ask.spec(port=0)), "spec.port", id="port 0"),
     pytest.param(ask.start(spec=ask.spec(scheme="ftp")), "spec.scheme", id="scheme ftp"),
     pytest.param(ask.start(spec=ask.spec(scheme="")), "spec.scheme", id="no scheme"),
-    pytest.param(ask.start(spec=ask.spec(mounts=[{"kind": "efs", "path": "/home"}])), "spec.mounts", id="mounts"),
+    pytest.param(ask.start(spec=ask.spec(mounts=[{"kind": "nfs", "path": "/home"}])), "spec.mounts", id="mounts"),
     pytest.param(ask.start(credentials="x"), "credentials", id="credentials as text"),
     pytest.param(ask.start(credentials={"kind": "magic"}), "credentials.kind", id="unknown credentials"),
     pytest.param(ask.start(credentials={"kind": "static", "access_key_id": "A"}), "secret_access_key", id="half a key"),
@@ -227,14 +227,14 @@ def test_a_wrong_value_of_env_or_credentials_is_never_repeated(request_: Any) ->
     assert CANARY not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("verb", ["logs", "share", "cancel", "frobnicate", ""])
+@pytest.mark.parametrize("verb", ["logs", "cancel", "frobnicate", ""])
 def test_a_command_that_is_not_built_is_a_wrong_command_line(verb: str) -> None:
     done = program.run(verb, {"v": 1}, ENV)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr
 
 
-@pytest.mark.parametrize("verb", ["logs", "share", "frobnicate"])
+@pytest.mark.parametrize("verb", ["logs", "frobnicate"])
 def test_serve_answers_a_verb_that_is_not_built_with_unknown_verb_and_the_requests_id(verb: str) -> None:
     with program.Serve(ENV) as serve:
         error = serve.fail({"v": 1, "verb": verb, "params": {}})
