@@ -40,7 +40,7 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
 		$(VENV)/bin/python -m pytest -q -rs -c tests/pytest.ini -n 2 tests/mount
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests/e2e --ignore tests/e2e/test_campaign.py
+		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_campaign.py
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
 		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 2 tests/e2e/test_campaign.py
 
