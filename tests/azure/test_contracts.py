@@ -228,3 +228,17 @@ def test_an_official_list_is_read_and_what_it_does_not_show_is_asked_for(cloud: 
     servers = ask(cloud, "poll", targets=targets).result["servers"]
     assert [server["phase"] for server in servers] == ["running"] * 4
     assert cloud.asked == ["list", "get", "get", "get", "get"]
+
+
+def test_the_official_lists_of_workspaces_and_sizes_are_read(cloud: Canned) -> None:
+    cloud.give("workspaces", 200, responses("aml-2024-04-01/Workspace/listByResourceGroup.json")[200])
+    cloud.give("vmSizes", 200, responses("aml-2024-04-01/VirtualMachineSize/list.json")[200])
+    told = ask(cloud, "options").result
+    assert [(p["workspace"], p["display_name"], p["resource_group"]) for p in told["projects"]] == [
+        ("testworkspace", "HelloName", "workspace-1234"),
+        ("testworkspace1", "HelloName 1", "workspace-1234"),
+    ]
+    (region,) = told["sizes"]
+    assert region == "eastus2euap"
+    first = told["sizes"][region][0]
+    assert first == {"name": "Standard_DS1_v2", "vcpus": 1, "gpus": 0, "memory_gib": 3.5}

@@ -94,7 +94,9 @@ class Canned:
 
 
 def operation_of(method: str, path: str) -> str:
-    """A short name: get, put, delete, list, start, stop; `workspace` for what is no compute."""
+    """A short name: get, put, delete, list, start, stop; `workspace`, `workspaces` or `vmSizes` for what is no compute."""
+    if path.endswith(("/workspaces", "/vmSizes")):
+        return path.rpartition("/")[2]
     _, computes, instance = path.partition("/computes")
     if not computes:
         return "workspace" if method == "GET" else f"{method} workspace"
