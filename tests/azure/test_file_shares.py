@@ -321,3 +321,15 @@ def test_another_persons_server_cannot_mount_the_share_whatever_it_runs() -> Non
         error = program.run("start", ask, azure.env()).error
         assert error["code"] == "start_failed"
         assert "the server refuses the credential" in error["message"]
+
+
+def test_a_persons_start_makes_the_share_with_the_secret_of_the_hubs_own_part(azure: Azure, by_the_account: Json) -> None:
+    token = azure.sign_in("ada")["access_token"]
+    credentials = {**azure.person(assertion=token), "service": by_the_account}
+    settings = {**config(azure), "identity": "user"}
+    ask = azure.ask("start", config=settings, credentials=credentials)
+    ask["params"]["spec"]["mounts"] = [{"kind": "azure_files", "path": "~/userfiles"}]
+    assert program.run("start", ask, azure.env()).result["url"]
+    assert len(shares(azure)) == 1
+    # Through the account itself, not through Resource Manager.
+    assert azure.azure_calls("shares.put") == 0

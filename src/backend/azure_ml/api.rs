@@ -6,7 +6,7 @@ use super::config::check_name;
 use super::instance::Instance;
 use crate::backend::Record;
 use crate::cloud::CloudError;
-use crate::cloud::azure::resource_manager::{Call, ResourceManager};
+use crate::cloud::azure::resource_manager::{Call, ResourceManager, typed};
 use crate::cloud::error::Refusal;
 use crate::error::Failure;
 use crate::wire::Code;
@@ -49,7 +49,6 @@ pub struct WorkspaceView {
 #[allow(missing_docs, reason = "the fields are Azure's own")]
 pub struct WorkspaceProperties {
     pub friendly_name: Option<String>,
-    pub description: Option<String>,
     pub provisioning_state: Option<String>,
 }
 
@@ -155,7 +154,7 @@ impl Service {
         const OPERATION: &str = "arm:GET workspace";
         let path = place.path();
         match self.arm.call(&get(&path, OPERATION), deadline).await {
-            Ok(answer) => read(OPERATION, answer.body).map(Some),
+            Ok(answer) => typed(OPERATION, answer.body).map(Some),
             Err(error) if error.code() == Code::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -188,7 +187,7 @@ impl Service {
             .list(&get(&path, OPERATION), deadline)
             .await?
             .into_iter()
-            .map(|item| read(OPERATION, item))
+            .map(|item| typed(OPERATION, item))
             .collect()
     }
 
@@ -204,7 +203,8 @@ impl Service {
             "/subscriptions/{subscription_id}/providers/{PROVIDER}/locations/{location}/vmSizes"
         );
         let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
-        let sizes: Result<Vec<VmSize>, _> = items.into_iter().map(|i| read(OPERATION, i)).collect();
+        let sizes: Result<Vec<VmSize>, _> =
+            items.into_iter().map(|i| typed(OPERATION, i)).collect();
         let fits = |size: &VmSize| {
             let types = size.supported.as_ref();
             types.is_none_or(|types| types.iter().any(|t| t == "ComputeInstance"))
@@ -222,7 +222,7 @@ impl Service {
         let path = place.compute(name);
         const OPERATION: &str = "arm:GET compute";
         let told = |body: Value| {
-            let instance: Instance = read(OPERATION, body)?;
+            let instance: Instance = typed(OPERATION, body)?;
             if instance.name.is_empty() {
                 return Err(CloudError::Unreadable {
                     operation: OPERATION.to_owned(),
@@ -249,7 +249,7 @@ impl Service {
         let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
         let mut instances = Vec::with_capacity(items.len());
         for item in items {
-            let instance: Instance = read(OPERATION, item)?;
+            let instance: Instance = typed(OPERATION, item)?;
             if instance.properties.compute_type.as_deref() == Some("ComputeInstance") {
                 instances.push(instance);
             }
@@ -299,7 +299,11 @@ impl Service {
 
     /// Forgets the creation of an instance that is there.
     pub fn created(&self, place: &Place, name: &str) {
-        self.creations().remove(&place.compute(name));
+        let mut creations = self.creations();
+        // Each look tells of every instance, and hardly any is new.
+        if !creations.is_empty() {
+            creations.remove(&place.compute(name));
+        }
     }
 
     fn creations(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -375,11 +379,4 @@ fn put<'a>(path: &'a str, body: &'a Value, operation: &'a str) -> Call<'a> {
 
 fn post<'a>(path: &'a str, operation: &'a str) -> Call<'a> {
     get(path, operation).with(Method::POST, None)
-}
-
-fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {
-    serde_path_to_error::deserialize(body).map_err(|error| CloudError::Unreadable {
-        operation: operation.to_owned(),
-        why: format!("{} has another type than Azure documents", error.path()),
-    })
 }

@@ -1,12 +1,11 @@
 //! The storage of one start: shares and the person's identity are made before the instance, which mounts them itself.
 
 use super::config::Config;
-use crate::cloud::azure::ResourceManager;
+use crate::cloud::azure::{AzureCredentials, ResourceManager};
 use crate::error::Failure;
 use crate::mount::azure_files::{Files, KIND, Storage, StorageSecret, script};
 use crate::mount::{self, DEFAULT_STORAGE_ID, Mount, Owner};
-use crate::wire::Secret;
-use crate::wire::StartParams;
+use crate::wire::{Secret, StartParams};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -134,13 +133,12 @@ impl Home {
     }
 }
 
-/// What the admin gave for the storage account itself, beside the credentials for all else.
+/// What the admin gave for the storage account itself, in the hub's own part of the credentials.
 ///
 /// # Errors
 /// `invalid_config`; no value is repeated.
 pub fn secret(credentials: &Secret<Value>) -> Result<Option<StorageSecret>, Failure> {
-    let given = credentials
-        .expose()
+    let given = AzureCredentials::hubs_own(credentials.expose())
         .get("storage")
         .filter(|value| !value.is_null());
     given

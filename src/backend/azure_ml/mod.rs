@@ -30,7 +30,7 @@ use config::{Config, Identity};
 use futures_util::future::BoxFuture;
 use lifecycle::Means;
 use redirect::{Redirects, Way};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,21 +58,19 @@ impl AzureMl {
     }
 
     fn service(&self, config: &Config, settings: Settings<'_>) -> Result<Arc<Service>, Failure> {
-        let credentials = AzureCredentials::read(settings.credentials)?;
-        let (creator, service) = credentials.creator_and_service();
-        // Without a part of its own the hub's part is all of it.
-        let secret = settings.credentials.expose();
-        let whose = if creator.is_some() {
-            &secret["service"]
-        } else {
-            secret
-        };
         let clouds = clouds(config)?;
+        let given = settings.credentials.expose();
+        let whose = AzureCredentials::hubs_own(given);
+        if !std::ptr::eq(whose, given) {
+            // The person's part is not in the scope, so what is kept says nothing of it.
+            AzureCredentials::read(settings.credentials)?;
+        }
         let scope = scope(&clouds, whose);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = opened.get(&scope) {
             return Ok(service.clone());
         }
+        let (_, service) = AzureCredentials::read(settings.credentials)?.creator_and_service();
         let made = Arc::new(self.open(clouds, &service, scope.clone())?);
         // A person's own is used for one start, and not kept.
         if !matches!(service, AzureCredentials::UserAssertion { .. }) {
@@ -162,7 +160,14 @@ fn clouds(config: &Config) -> Result<Clouds, Failure> {
 
 /// Whose calls, and where to: they share quotas, tokens and watch groups.
 fn scope(clouds: &Clouds, credentials: &Value) -> String {
-    let whose = super::names::fingerprint(&[&credentials.to_string()]);
+    // Null is the developer chain, by whichever name it goes.
+    let is_developer = *credentials == json!({"kind": "developer"});
+    let text = if is_developer {
+        Value::Null.to_string()
+    } else {
+        credentials.to_string()
+    };
+    let whose = super::names::fingerprint(&[&text]);
     format!(
         "{} {} {whose}",
         clouds.management_endpoint, clouds.authority_host

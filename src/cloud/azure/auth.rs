@@ -137,6 +137,16 @@ impl AzureCredentials {
         Ok(credentials)
     }
 
+    /// The hub's own part of a request's `credentials`: what stands beside a person's, else all of it.
+    #[must_use]
+    pub fn hubs_own(credentials: &Value) -> &Value {
+        let is_persons = credentials["kind"] == "user_assertion";
+        let beside = credentials
+            .get("service")
+            .filter(|own| is_persons && !own.is_null());
+        beside.unwrap_or(credentials)
+    }
+
     /// Whose token a creation takes, and whose all else takes.
     #[must_use]
     pub fn creator_and_service(self) -> (Option<Self>, Self) {

@@ -10,6 +10,7 @@ use crate::net::{Door, Response};
 use crate::wire::Code;
 use bytes::Bytes;
 use http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -382,6 +383,17 @@ pub(crate) fn read(
         retry_after: header("retry-after").and_then(|value| retry_after(&value, context)),
         ..refusal_of(error, operation, http_status)
     })))
+}
+
+/// An answer's JSON as what is read of it.
+///
+/// # Errors
+/// `Unreadable`, with the member that has another type than Azure documents.
+pub fn typed<T: DeserializeOwned>(operation: &str, body: Value) -> Result<T, CloudError> {
+    serde_path_to_error::deserialize(body).map_err(|error| CloudError::Unreadable {
+        operation: operation.to_owned(),
+        why: format!("{} has another type than Azure documents", error.path()),
+    })
 }
 
 /// Resource Manager's error object: {code, message, target, details}.

@@ -3,7 +3,7 @@
 use super::settings::Storage;
 use crate::cloud::CloudError;
 use crate::cloud::azure::ResourceManager;
-use crate::cloud::azure::resource_manager::Call;
+use crate::cloud::azure::resource_manager::{Call, typed};
 use crate::net::limiter::Quota;
 use crate::wire::Code;
 use http::Method;
@@ -90,7 +90,7 @@ impl<'a> Shares<'a> {
             .call(&Call::get(&path, VERSION, OPERATION), deadline)
             .await
         {
-            Ok(answer) => read(OPERATION, answer.body).map(Some),
+            Ok(answer) => typed(OPERATION, answer.body).map(Some),
             // An account that is not there is no missing share.
             Err(error) if error.cloud_code() == Some("ShareNotFound") => Ok(None),
             Err(error) => Err(error),
@@ -111,7 +111,7 @@ impl<'a> Shares<'a> {
         let items = self.arm.list(&call, deadline).await?;
         items
             .into_iter()
-            .map(|item| read(OPERATION, item))
+            .map(|item| typed(OPERATION, item))
             .collect()
     }
 
@@ -202,11 +202,4 @@ fn object(marks: &[(String, String)]) -> Map<String, Value> {
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(value.as_str())));
     pairs.collect()
-}
-
-fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {
-    serde_path_to_error::deserialize(body).map_err(|error| CloudError::Unreadable {
-        operation: operation.to_owned(),
-        why: format!("{} has another type than Azure documents", error.path()),
-    })
 }
