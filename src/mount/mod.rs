@@ -9,7 +9,7 @@ pub mod efs;
 
 use crate::error::Failure;
 use crate::hash::{encoded, fingerprint};
-use crate::wire::Code;
+use crate::wire::{Code, Server};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -114,6 +114,19 @@ pub struct Mount {
     /// The kind's own fields.
     #[serde(flatten)]
     pub own: Map<String, Value>,
+}
+
+impl Mount {
+    /// Whose storage it mounts where it is a person's own.
+    #[must_use]
+    pub fn owner(&self, server: &Server) -> Owner {
+        let storage_id = self.storage_id.as_deref().unwrap_or(DEFAULT_STORAGE_ID);
+        Owner {
+            hub: server.hub.clone(),
+            storage_id: storage_id.to_owned(),
+            user: server.user.clone(),
+        }
+    }
 }
 
 fn yes() -> bool {

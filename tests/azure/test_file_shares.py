@@ -333,3 +333,20 @@ def test_a_persons_start_makes_the_share_with_the_secret_of_the_hubs_own_part(az
     assert len(shares(azure)) == 1
     # Through the account itself, not through Resource Manager.
     assert azure.azure_calls("shares.put") == 0
+
+
+def test_two_sets_of_homes_are_two_shares_and_one_identity_opens_both(azure: Azure) -> None:
+    ask = azure.ask("start", config=config(azure))
+    paths = [("~/userfiles", "jupyterhub"), ("~/course", "teaching"), ("~/again", "jupyterhub")]
+    ask["params"]["spec"]["mounts"] = [
+        {"kind": "azure_files", "path": path, "storage_id": storage_id} for path, storage_id in paths
+    ]
+    program.run("start", ask, azure.env()).result  # noqa: B018 - raises where it is an error
+    named = {share["metadata"]["cloudspawner_storage_id"]: share["name"] for share in shares(azure)}
+    assert sorted(named) == ["jupyterhub", "teaching"]
+    (body,) = azure.bodies("computes.put")
+    lines = [line.split() for line in startup_script(body).splitlines() if line.startswith('bash "$mount"')]
+    mounted = [words[words.index("--share") + 1] for words in lines]
+    assert mounted == [named["jupyterhub"], named["teaching"], named["jupyterhub"]]
+    assert len(azure.azure_admin("storage")["assignments"]) == 2
+    assert len(body["identity"]["userAssignedIdentities"]) == 1

@@ -4,17 +4,18 @@ use super::config::Config;
 use crate::cloud::azure::{AzureCredentials, ResourceManager};
 use crate::error::Failure;
 use crate::mount::azure_files::{Files, KIND, Storage, StorageSecret, script};
-use crate::mount::{self, DEFAULT_STORAGE_ID, Mount, Owner};
-use crate::wire::{Secret, StartParams};
+use crate::mount::{self, Mount};
+use crate::wire::{Secret, Server, StartParams};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// What is to be mounted.
 pub struct Home {
     storage: Storage,
     secret: Option<StorageSecret>,
-    owner: Owner,
+    server: Server,
     mounts: Vec<Mount>,
     ready: bool,
 }
@@ -38,16 +39,10 @@ impl Home {
                 })?;
             }
         }
-        let named = mounts.iter().find_map(|mount| mount.storage_id.clone());
-        let owner = Owner {
-            hub: params.server.hub.clone(),
-            storage_id: named.unwrap_or_else(|| DEFAULT_STORAGE_ID.to_owned()),
-            user: params.server.user.clone(),
-        };
         Ok(Some(Self {
             storage,
             secret,
-            owner,
+            server: params.server.clone(),
             mounts,
             ready: false,
         }))
@@ -69,7 +64,10 @@ impl Home {
         let made = self.make(arm, config, deadline).await;
         match made {
             Err(failure) if self.mounts.iter().all(|mount| mount.optional) => {
-                tracing::warn!(user = self.owner.user, "goes on without storage: {failure}");
+                tracing::warn!(
+                    user = self.server.user,
+                    "goes on without storage: {failure}"
+                );
             }
             other => other?,
         }
@@ -84,23 +82,33 @@ impl Home {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let files = Files::new(arm, &self.storage, self.secret.as_ref())?;
-        let mut own = None;
+        // By set of homes: two mounts of one home are one share.
+        let mut own: BTreeMap<String, String> = BTreeMap::new();
         let mut placed = Vec::with_capacity(self.mounts.len());
         for mount in &self.mounts {
-            let share = if mount.per_user {
-                match &own {
-                    Some(share) => String::clone(share),
-                    None => own
-                        .insert(files.ensure(&self.owner, deadline).await?.name)
-                        .clone(),
-                }
-            } else {
+            let owner = mount.owner(&self.server);
+            let share = if !mount.per_user {
                 shared(mount).unwrap_or_default()
+            } else if let Some(share) = own.get(&owner.storage_id) {
+                share.clone()
+            } else {
+                let share = files.ensure(&owner, deadline).await?.name;
+                own.insert(owner.storage_id, share.clone());
+                share
             };
             placed.push((mount.clone(), share));
         }
-        let home = own.unwrap_or_else(|| self.owner.name(1));
+        // One identity opens all that the instance mounts; it is called like the person's first share.
+        let home = match (
+            placed.iter().find(|(mount, _)| mount.per_user),
+            self.mounts.first(),
+        ) {
+            (Some((_, share)), _) => share.clone(),
+            (None, Some(mount)) => mount.owner(&self.server).name(1),
+            (None, None) => return Ok(()),
+        };
         let mut shares: Vec<String> = placed.iter().map(|(_, share)| share.clone()).collect();
+        shares.sort();
         shares.dedup();
         let access = files.access(&home, &shares, deadline).await?;
         let own_script = config.startup_script.as_deref();

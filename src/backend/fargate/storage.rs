@@ -4,7 +4,7 @@ use super::config::Config;
 use super::definition::Volume;
 use crate::error::Failure;
 use crate::mount::efs::{self, Efs, settings::is_id};
-use crate::mount::{self, DEFAULT_STORAGE_ID, Mount, Owner};
+use crate::mount::{self, Mount, Owner};
 use crate::wire::StartParams;
 use serde_json::Value;
 use std::sync::Arc;
@@ -59,11 +59,7 @@ pub fn read(config: &Config, params: &StartParams) -> Result<Vec<Wanted>, Failur
             if config.storage.is_none() {
                 return Err(Failure::invalid_config("config.storage", "is missing; name the file_system_id of people's storage"));
             }
-            What::Own(Owner {
-                hub: params.server.hub.clone(),
-                storage_id: mount.storage_id.clone().unwrap_or_else(|| DEFAULT_STORAGE_ID.to_owned()),
-                user: params.server.user.clone(),
-            })
+            What::Own(mount.owner(&params.server))
         } else {
             let known = config.storage.as_ref().map(|s| s.file_system_id.clone());
             let id = |name: &str, prefix: &str, given: Option<String>| match given {
