@@ -1,11 +1,13 @@
 //! File shares through Resource Manager (Microsoft.Storage, FileShares).
 
 use super::settings::Storage;
+use super::{Marks, Shares};
 use crate::cloud::CloudError;
 use crate::cloud::azure::ResourceManager;
 use crate::cloud::azure::resource_manager::{Call, typed};
 use crate::net::limiter::Quota;
 use crate::wire::Code;
+use async_trait::async_trait;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,7 +25,7 @@ const WRITES: Quota = Quota {
 };
 
 /// The shares of one account.
-pub struct Shares<'a> {
+pub struct ByResourceManager<'a> {
     arm: &'a ResourceManager,
     storage: &'a Storage,
     path: String,
@@ -70,99 +72,11 @@ impl FileShare {
     }
 }
 
-impl<'a> Shares<'a> {
+impl<'a> ByResourceManager<'a> {
     /// Of the account that `storage` names.
     pub fn new(arm: &'a ResourceManager, storage: &'a Storage) -> Self {
         let path = format!("{}/fileServices/default/shares", account(storage));
         Self { arm, storage, path }
-    }
-
-    /// A share; none where Azure says that it is not there.
-    pub async fn get(
-        &self,
-        name: &str,
-        deadline: Instant,
-    ) -> Result<Option<FileShare>, CloudError> {
-        const OPERATION: &str = "arm:GET share";
-        let path = self.at(name);
-        match self
-            .arm
-            .call(&Call::get(&path, VERSION, OPERATION), deadline)
-            .await
-        {
-            Ok(answer) => typed(OPERATION, answer.body).map(Some),
-            // An account that is not there is no missing share.
-            Err(error) if error.cloud_code() == Some("ShareNotFound") => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the account's file service answers.
-    pub async fn service(&self, deadline: Instant) -> Result<(), CloudError> {
-        let path = format!("{}/fileServices/default", account(self.storage));
-        let call = Call::get(&path, VERSION, "arm:GET file service");
-        self.arm.call(&call, deadline).await.map(drop)
-    }
-
-    /// All shares of the account.
-    pub async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
-        const OPERATION: &str = "arm:LIST shares";
-        let call = Call::get(&self.path, VERSION, OPERATION);
-        let items = self.arm.list(&call, deadline).await?;
-        items
-            .into_iter()
-            .map(|item| typed(OPERATION, item))
-            .collect()
-    }
-
-    /// Makes a share; may be repeated.
-    pub async fn create(
-        &self,
-        name: &str,
-        marks: &[(String, String)],
-        deadline: Instant,
-    ) -> Result<(), CloudError> {
-        let mut properties = json!({
-            "shareQuota": self.storage.quota_gib(),
-            "enabledProtocols": self.storage.protocol.name(),
-            "metadata": object(marks),
-        });
-        if let Some(tier) = &self.storage.tier {
-            properties["accessTier"] = tier.as_str().into();
-        }
-        self.write(
-            Method::PUT,
-            name,
-            &json!({"properties": properties}),
-            "arm:PUT share",
-            deadline,
-        )
-        .await
-    }
-
-    /// Records something else on a share; may be repeated.
-    pub async fn mark(
-        &self,
-        name: &str,
-        marks: &[(String, String)],
-        deadline: Instant,
-    ) -> Result<(), CloudError> {
-        let body = json!({"properties": {"metadata": object(marks)}});
-        self.write(Method::PATCH, name, &body, "arm:PATCH share", deadline)
-            .await
-    }
-
-    /// Removes a share with all that is in it; may be repeated.
-    pub async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
-        let path = self.at(name);
-        let call = Call {
-            quota: Some(WRITES),
-            ..Call::get(&path, VERSION, "arm:DELETE share").with(Method::DELETE, None)
-        };
-        match self.arm.call(&call, deadline).await {
-            Err(error) if error.code() != Code::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 
     async fn write(
@@ -186,6 +100,77 @@ impl<'a> Shares<'a> {
     }
 }
 
+#[async_trait]
+impl Shares for ByResourceManager<'_> {
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<FileShare>, CloudError> {
+        const OPERATION: &str = "arm:GET share";
+        let path = self.at(name);
+        match self
+            .arm
+            .call(&Call::get(&path, VERSION, OPERATION), deadline)
+            .await
+        {
+            Ok(answer) => typed(OPERATION, answer.body).map(Some),
+            // An account that is not there is no missing share.
+            Err(error) if error.cloud_code() == Some("ShareNotFound") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
+        const OPERATION: &str = "arm:LIST shares";
+        let call = Call::get(&self.path, VERSION, OPERATION);
+        let items = self.arm.list(&call, deadline).await?;
+        items
+            .into_iter()
+            .map(|item| typed(OPERATION, item))
+            .collect()
+    }
+
+    async fn create(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        let mut properties = json!({
+            "shareQuota": self.storage.quota_gib(),
+            "enabledProtocols": self.storage.protocol.name(),
+            "metadata": object(marks),
+        });
+        if let Some(tier) = &self.storage.tier {
+            properties["accessTier"] = tier.as_str().into();
+        }
+        self.write(
+            Method::PUT,
+            name,
+            &json!({"properties": properties}),
+            "arm:PUT share",
+            deadline,
+        )
+        .await
+    }
+
+    async fn mark(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        let body = json!({"properties": {"metadata": object(marks)}});
+        self.write(Method::PATCH, name, &body, "arm:PATCH share", deadline)
+            .await
+    }
+
+    async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
+        let path = self.at(name);
+        let call = Call {
+            quota: Some(WRITES),
+            ..Call::get(&path, VERSION, "arm:DELETE share").with(Method::DELETE, None)
+        };
+        match self.arm.call(&call, deadline).await {
+            Err(error) if error.code() != Code::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn check(&self, deadline: Instant) -> Result<(), CloudError> {
+        let path = format!("{}/fileServices/default", account(self.storage));
+        let call = Call::get(&path, VERSION, "arm:GET file service");
+        self.arm.call(&call, deadline).await.map(drop)
+    }
+}
+
 /// The storage account's resource id.
 pub fn account(storage: &Storage) -> String {
     let (subscription, group) = (&storage.subscription_id, &storage.resource_group);
@@ -197,7 +182,7 @@ pub fn account(storage: &Storage) -> String {
     )
 }
 
-fn object(marks: &[(String, String)]) -> Map<String, Value> {
+fn object(marks: &Marks) -> Map<String, Value> {
     let pairs = marks
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(value.as_str())));

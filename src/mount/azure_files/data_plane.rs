@@ -3,6 +3,7 @@
 
 use super::arm::FileShare;
 use super::settings::Storage;
+use super::{Marks, Shares};
 use crate::cloud::CloudError;
 use crate::cloud::azure::ResourceManager;
 use crate::cloud::azure::error;
@@ -11,6 +12,7 @@ use crate::error::Failure;
 use crate::net::retry::{self, Pace};
 use crate::net::{CredentialTraffic, Response};
 use crate::wire::{Code, Secret};
+use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::Method;
@@ -35,14 +37,14 @@ pub struct StorageSecret {
 }
 
 /// The shares of one account, by a signature.
-pub struct Shares<'a> {
+pub struct BySignature<'a> {
     arm: &'a ResourceManager,
     storage: &'a Storage,
     origin: String,
     signature: Secret<String>,
 }
 
-impl<'a> Shares<'a> {
+impl<'a> BySignature<'a> {
     /// Of the account that `storage` names. Nobody is asked yet.
     ///
     /// # Errors
@@ -90,122 +92,6 @@ impl<'a> Shares<'a> {
             origin,
             signature: Secret::new(signature),
         })
-    }
-
-    /// A share; none where Azure says that it is not there.
-    pub async fn get(
-        &self,
-        name: &str,
-        deadline: Instant,
-    ) -> Result<Option<FileShare>, CloudError> {
-        let asked = Ask::new(
-            Method::GET,
-            name,
-            "restype=share",
-            "files:GetShareProperties",
-        );
-        match self.call(&asked, deadline).await {
-            Ok(answer) => Ok(Some(FileShare::of(name, metadata(&answer)))),
-            Err(error) if error.cloud_code() == Some("ShareNotFound") => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// All shares whose names are of our making.
-    pub async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
-        const OPERATION: &str = "files:ListShares";
-        let mut shares = Vec::new();
-        let mut marker = String::new();
-        loop {
-            let from: String = url::form_urlencoded::byte_serialize(marker.as_bytes()).collect();
-            let query = format!("comp=list&prefix=cs-&include=metadata&marker={from}");
-            let answer = self
-                .call(&Ask::new(Method::GET, "", &query, OPERATION), deadline)
-                .await?;
-            let unreadable = |why: String| CloudError::Unreadable {
-                operation: OPERATION.to_owned(),
-                why,
-            };
-            let text = String::from_utf8_lossy(answer.body());
-            let page = roxmltree::Document::parse(&text).map_err(|e| unreadable(e.to_string()))?;
-            let text_of = |node: roxmltree::Node<'_, '_>, name: &str| {
-                let found = node.children().find(|child| child.has_tag_name(name));
-                found
-                    .and_then(|child| child.text())
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            for share in page.descendants().filter(|node| node.has_tag_name("Share")) {
-                let marks = share
-                    .children()
-                    .find(|child| child.has_tag_name("Metadata"));
-                let marks = marks
-                    .into_iter()
-                    .flat_map(|marks| marks.children().filter(roxmltree::Node::is_element));
-                let marks = marks.map(|mark| {
-                    (
-                        mark.tag_name().name().to_owned(),
-                        mark.text().unwrap_or_default().to_owned(),
-                    )
-                });
-                shares.push(FileShare::of(&text_of(share, "Name"), marks.collect()));
-            }
-            let next = text_of(page.root_element(), "NextMarker");
-            if next.is_empty() || next == marker {
-                return Ok(shares);
-            }
-            marker = next;
-        }
-    }
-
-    /// Makes a share; one that is there stays as it is. May be repeated.
-    pub async fn create(
-        &self,
-        name: &str,
-        marks: &[(String, String)],
-        deadline: Instant,
-    ) -> Result<(), CloudError> {
-        let mut asked = Ask::new(Method::PUT, name, "restype=share", "files:CreateShare");
-        asked.headers = headers(marks);
-        asked.headers.push((
-            "x-ms-share-quota".to_owned(),
-            self.storage.quota_gib().to_string(),
-        ));
-        if let Some(tier) = &self.storage.tier {
-            asked
-                .headers
-                .push(("x-ms-access-tier".to_owned(), tier.clone()));
-        }
-        match self.call(&asked, deadline).await {
-            Err(error) if error.cloud_code() == Some("ShareAlreadyExists") => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
-    /// Records something else on a share; may be repeated.
-    pub async fn mark(
-        &self,
-        name: &str,
-        marks: &[(String, String)],
-        deadline: Instant,
-    ) -> Result<(), CloudError> {
-        let mut asked = Ask::new(
-            Method::PUT,
-            name,
-            "restype=share&comp=metadata",
-            "files:SetShareMetadata",
-        );
-        asked.headers = headers(marks);
-        self.call(&asked, deadline).await.map(drop)
-    }
-
-    /// Removes a share with all that is in it; may be repeated.
-    pub async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
-        let asked = Ask::new(Method::DELETE, name, "restype=share", "files:DeleteShare");
-        match self.call(&asked, deadline).await {
-            Err(error) if error.code() != Code::NotFound => Err(error),
-            _ => Ok(()),
-        }
     }
 
     async fn call(&self, asked: &Ask<'_>, deadline: Instant) -> Result<Response, CloudError> {
@@ -271,6 +157,110 @@ impl<'a> Shares<'a> {
     }
 }
 
+#[async_trait]
+impl Shares for BySignature<'_> {
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<FileShare>, CloudError> {
+        let asked = Ask::new(
+            Method::GET,
+            name,
+            "restype=share",
+            "files:GetShareProperties",
+        );
+        match self.call(&asked, deadline).await {
+            Ok(answer) => Ok(Some(FileShare::of(name, metadata(&answer)))),
+            Err(error) if error.cloud_code() == Some("ShareNotFound") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
+        const OPERATION: &str = "files:ListShares";
+        let mut shares = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let from: String = url::form_urlencoded::byte_serialize(marker.as_bytes()).collect();
+            let query = format!("comp=list&prefix=cs-&include=metadata&marker={from}");
+            let answer = self
+                .call(&Ask::new(Method::GET, "", &query, OPERATION), deadline)
+                .await?;
+            let unreadable = |why: String| CloudError::Unreadable {
+                operation: OPERATION.to_owned(),
+                why,
+            };
+            let text = String::from_utf8_lossy(answer.body());
+            let page = roxmltree::Document::parse(&text).map_err(|e| unreadable(e.to_string()))?;
+            let text_of = |node: roxmltree::Node<'_, '_>, name: &str| {
+                let found = node.children().find(|child| child.has_tag_name(name));
+                found
+                    .and_then(|child| child.text())
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            for share in page.descendants().filter(|node| node.has_tag_name("Share")) {
+                let marks = share
+                    .children()
+                    .find(|child| child.has_tag_name("Metadata"));
+                let marks = marks
+                    .into_iter()
+                    .flat_map(|marks| marks.children().filter(roxmltree::Node::is_element));
+                let marks = marks.map(|mark| {
+                    (
+                        mark.tag_name().name().to_owned(),
+                        mark.text().unwrap_or_default().to_owned(),
+                    )
+                });
+                shares.push(FileShare::of(&text_of(share, "Name"), marks.collect()));
+            }
+            let next = text_of(page.root_element(), "NextMarker");
+            if next.is_empty() || next == marker {
+                return Ok(shares);
+            }
+            marker = next;
+        }
+    }
+
+    async fn create(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        let mut asked = Ask::new(Method::PUT, name, "restype=share", "files:CreateShare");
+        asked.headers = headers(marks);
+        asked.headers.push((
+            "x-ms-share-quota".to_owned(),
+            self.storage.quota_gib().to_string(),
+        ));
+        if let Some(tier) = &self.storage.tier {
+            asked
+                .headers
+                .push(("x-ms-access-tier".to_owned(), tier.clone()));
+        }
+        match self.call(&asked, deadline).await {
+            Err(error) if error.cloud_code() == Some("ShareAlreadyExists") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn mark(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
+        let mut asked = Ask::new(
+            Method::PUT,
+            name,
+            "restype=share&comp=metadata",
+            "files:SetShareMetadata",
+        );
+        asked.headers = headers(marks);
+        self.call(&asked, deadline).await.map(drop)
+    }
+
+    async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
+        let asked = Ask::new(Method::DELETE, name, "restype=share", "files:DeleteShare");
+        match self.call(&asked, deadline).await {
+            Err(error) if error.code() != Code::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn check(&self, deadline: Instant) -> Result<(), CloudError> {
+        self.list(deadline).await.map(drop)
+    }
+}
+
 /// One call, without the signature.
 struct Ask<'a> {
     method: Method,
@@ -292,7 +282,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-fn headers(marks: &[(String, String)]) -> Vec<(String, String)> {
+fn headers(marks: &Marks) -> Vec<(String, String)> {
     let pairs = marks
         .iter()
         .map(|(name, value)| (format!("{META}{name}"), value.clone()));

@@ -22,6 +22,7 @@ use crate::error::Failure;
 use crate::wire::Code;
 use crate::wire::reply::Share;
 use arm::FileShare;
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -36,57 +37,29 @@ const MOST_NAMES: u32 = 20;
 pub struct Files<'a> {
     arm: &'a ResourceManager,
     storage: &'a Storage,
-    shares: Shares<'a>,
+    shares: Box<dyn Shares + 'a>,
 }
 
-/// The two ways to an account's shares.
-enum Shares<'a> {
-    ResourceManager(arm::Shares<'a>),
-    DataPlane(data_plane::Shares<'a>),
-}
+/// A way to an account's shares; each call may be repeated.
+#[async_trait]
+trait Shares: Send + Sync {
+    /// A share; none where Azure says that it is not there.
+    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<FileShare>, CloudError>;
 
-impl Shares<'_> {
-    async fn get(&self, name: &str, deadline: Instant) -> Result<Option<FileShare>, CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.get(name, deadline).await,
-            Self::DataPlane(shares) => shares.get(name, deadline).await,
-        }
-    }
+    /// All shares of the account, or at least all whose names are of our making.
+    async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError>;
 
-    async fn list(&self, deadline: Instant) -> Result<Vec<FileShare>, CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.list(deadline).await,
-            Self::DataPlane(shares) => shares.list(deadline).await,
-        }
-    }
+    /// Makes a share.
+    async fn create(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError>;
 
-    async fn create(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.create(name, marks, deadline).await,
-            Self::DataPlane(shares) => shares.create(name, marks, deadline).await,
-        }
-    }
+    /// Records something else on a share.
+    async fn mark(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError>;
 
-    async fn mark(&self, name: &str, marks: &Marks, deadline: Instant) -> Result<(), CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.mark(name, marks, deadline).await,
-            Self::DataPlane(shares) => shares.mark(name, marks, deadline).await,
-        }
-    }
+    /// Removes a share with all that is in it.
+    async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError>;
 
-    async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.delete(name, deadline).await,
-            Self::DataPlane(shares) => shares.delete(name, deadline).await,
-        }
-    }
-
-    async fn check(&self, deadline: Instant) -> Result<(), CloudError> {
-        match self {
-            Self::ResourceManager(shares) => shares.service(deadline).await,
-            Self::DataPlane(shares) => shares.list(deadline).await.map(drop),
-        }
-    }
+    /// Whether the account answers.
+    async fn check(&self, deadline: Instant) -> Result<(), CloudError>;
 }
 
 /// What is recorded on a share.
@@ -110,9 +83,9 @@ impl<'a> Files<'a> {
         storage: &'a Storage,
         secret: Option<&StorageSecret>,
     ) -> Result<Self, Failure> {
-        let shares = match secret {
-            None => Shares::ResourceManager(arm::Shares::new(arm, storage)),
-            Some(secret) => Shares::DataPlane(data_plane::Shares::open(arm, storage, secret)?),
+        let shares: Box<dyn Shares + 'a> = match secret {
+            None => Box::new(arm::ByResourceManager::new(arm, storage)),
+            Some(secret) => Box::new(data_plane::BySignature::open(arm, storage, secret)?),
         };
         Ok(Self {
             arm,
