@@ -1,7 +1,8 @@
 //! Azure Machine Learning: each server is one compute instance.
 //!
 //! `config` reads the settings, `body` builds what is created from them, `api` is the service as far as it is used,
-//! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start, `site` is a
+//! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start,
+//! `naming` what its instance is called, `site` is a
 //! workspace that is watched, stopped and swept, `home` their people's file shares,
 //! `redirect` leads people to their instances, `options` is what they may
 //! choose from.
@@ -13,6 +14,7 @@ mod config;
 mod home;
 mod instance;
 mod lifecycle;
+mod naming;
 mod options;
 mod redirect;
 mod site;
