@@ -13,7 +13,9 @@ from support.hub import Hub
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # The emulator's processes are found where this Python is.
 
-LIGHT = f"c.Spawner.cmd = [{sys.executable!r}, {str(Path(__file__).parent / 'light_server.py')!r}]\nc.Spawner.args = []\n"
+LIGHT = (
+    f"c.Spawner.cmd = [{sys.executable!r}, {str(Path(__file__).parents[1] / 'support/light_server.py')!r}]\nc.Spawner.args = []\n"
+)
 """Servers that only answer the hub, for tests with many of them."""
 
 REAL = f"c.Spawner.cmd = [{str(Path(sys.executable).parent / 'jupyterhub-singleuser')!r}]\n"

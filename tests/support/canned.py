@@ -1,11 +1,11 @@
 """An Azure that answers with what it was given, such as Microsoft's own examples; of the world it knows only the tags of a PUT."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from support.local_server import LocalServer
 
 Json = dict[str, Any]
 
@@ -14,7 +14,7 @@ PLACEHOLDERS = ("nextLink",)
 ABSENT: Json = {"status": 404, "body": {"error": {"code": "ResourceNotFound", "message": "It is not there."}}}
 
 
-class Canned:
+class Canned(LocalServer):
     """An HTTP server on loopback until the end of the `with` block; a token is given to everybody."""
 
     def __init__(self) -> None:
@@ -53,20 +53,7 @@ class Canned:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    def __enter__(self) -> "Canned":
-        """The server itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Ends it."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__init__(Handler)
 
     def give(self, operation: str, status: int, answer: Json | None = None) -> None:
         """What the next call of an operation is answered with, in the form of an example's `responses`.

@@ -5,11 +5,9 @@ A simulated task is at 127.0.0.1, so one small HTTP server answers the hub's que
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from support import program
 from support.azure import APP, Azure
 from support.emulator import Emulator
 from support.hub import TRAITS, Hub, free_port
+from support.light_server import Answer
+from support.local_server import LocalServer
 
 Json = dict[str, Any]
 
@@ -36,21 +36,6 @@ import cloudspawner.program
 cloudspawner.program._RESTART_PAUSES = (0.0, 0.1)
 cloudspawner.program._REPEAT_PAUSES = (0.05, 0.2)
 """
-
-
-class _Answers(BaseHTTPRequestHandler):
-    """Every path is fine."""
-
-    def do_GET(self) -> None:
-        """200, with the header by which the hub knows a server of its own."""
-        self.send_response(200)
-        self.send_header("X-JupyterHub-Version", "6.1.1")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
 
 
 @dataclass
@@ -136,15 +121,9 @@ def cloud(name: str) -> Iterator[Cloud]:
         with Azure(delays=delays, check_model=False) as azure:
             yield AzureMl(azure, free_port())
         return
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     delays = "provisioning=300,pending=400,activating=0,deactivating=0,stopping=100,deprovisioning=50"
-    try:
-        with Emulator(delays=delays, check_model=False) as emulator:
-            yield Fargate(emulator, server.server_port)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with LocalServer(Answer) as answers, Emulator(delays=delays, check_model=False) as emulator:
+        yield Fargate(emulator, answers.server.server_port)
 
 
 def hub_before(there: Cloud, folder: Path, more: str = "", hub_id: str = "crowd") -> Hub:

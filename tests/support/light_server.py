@@ -20,5 +20,6 @@ class Answer(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-ThreadingHTTPServer((where.hostname or "127.0.0.1", where.port or 8888), Answer).serve_forever()
+if __name__ == "__main__":
+    where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    ThreadingHTTPServer((where.hostname or "127.0.0.1", where.port or 8888), Answer).serve_forever()

@@ -1,12 +1,12 @@
 """A cloud that repeats in its error whatever it was sent, headers and all, as real services sometimes do."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from support.local_server import LocalServer
 
 
-class Parrot:
+class Parrot(LocalServer):
     """An HTTP server on loopback until the end of the `with` block; every answer is an error that repeats the request."""
 
     def __init__(self, *, code: str = "InvalidSignatureException", status: int = 400):
@@ -37,17 +37,4 @@ class Parrot:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    def __enter__(self) -> "Parrot":
-        """The server itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Ends it."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__init__(Handler)
