@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cloudspawner.azure_ml import AMLSpawner
 from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
+from cloudspawner.housekeeping import HousekeepingTraits
 from cloudspawner.spawner import CloudSpawner
 from cloudspawner.storage import StorageTraits
 
@@ -18,7 +19,8 @@ def table() -> str:
     for kind in (FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication, AMLSpawner, CloudSpawner):
         own = kind.class_own_traits(config=True)
         if kind is CloudSpawner:
-            own |= StorageTraits.class_own_traits(config=True)
+            for part in (HousekeepingTraits, StorageTraits):
+                own |= part.class_own_traits(config=True)
         rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
         title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")
         parts.append("\n".join([title, "", "| trait | meaning |", "|---|---|", *rows, "", ""]))

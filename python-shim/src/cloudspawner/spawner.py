@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 import sqlalchemy
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import url_path_join
-from traitlets import Dict, Float, List, Unicode, default
+from traitlets import Dict, List, Unicode, default
 
 from .errors import ConfigurationError, spawn_exception
-from .housekeeping import collect_garbage
+from .housekeeping import HousekeepingTraits
 from .metrics import StageClock
 from .polling import Question
 from .program import Call, Program
@@ -33,8 +33,6 @@ from .record import Record
 from .storage import StorageTraits
 from .wire import (
     Event,
-    GcParams,
-    GcResult,
     JsonObject,
     ProgramError,
     Server,
@@ -56,7 +54,7 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(StorageTraits, Spawner):
+class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
     """Starts single-user servers through the `cloudspawner` program; base of one class a cloud.
 
     A subclass names its `backend` and gives `cloud_config`, `start_config` and `credentials`.
@@ -92,28 +90,6 @@ class CloudSpawner(StorageTraits, Spawner):
         By default derived from the hub's cookie secret, so that two hubs never meet. Set it to a fixed name, and keep
         it: only then gc runs (see gc_interval), and servers that were started under another name are not seen by gc.
         Example: `"prod"`.
-        """,
-    ).tag(config=True)
-
-    gc_interval = Float(
-        900,
-        min=0,
-        help="""
-        Seconds between two looks for servers that run in the cloud and belong to no server of this hub, as after a
-        lost database; what two looks in a row find is removed. Needs hub_id.
-
-        Fifteen minutes by default: an orphan costs half an hour at most, a look a few calls. 0 switches it off.
-        Example: `3600`.
-        """,
-    ).tag(config=True)
-
-    gc_min_age = Float(
-        900,
-        min=0,
-        help="""
-        Seconds for which gc leaves a server alone after its creation, whoever it belongs to.
-
-        Fifteen minutes by default, as long as the gap between two looks. Example: `1800`.
         """,
     ).tag(config=True)
 
@@ -456,55 +432,6 @@ class CloudSpawner(StorageTraits, Spawner):
         async with aclosing(self._progress.events()) as events:
             async for event in events:
                 yield event
-
-    # Housekeeping
-
-    def gc_config(self) -> JsonObject:
-        """The backend's settings that tell where gc looks; the same for all servers of one place."""
-        return self.cloud_config()
-
-    async def gc(self, *, apply: bool = False, force: bool = False, min_age_ms: int | None = None) -> GcResult:
-        """Find, and with `apply` remove, what bears this hub's mark and belongs to no server of its database.
-
-        Args:
-            apply: remove; otherwise the result is a plan. Needs the trait hub_id.
-            force: go on although more than half of all servers would be removed.
-            min_age_ms: younger ones are left alone; gc_min_age by default.
-
-        Raises:
-            ConfigurationError: `apply` without hub_id.
-            ProgramError: the program failed; nothing was removed on a guess.
-        """
-        if apply and not self.hub_id:
-            raise ConfigurationError(f"gc with apply needs {type(self).__name__}.hub_id to be set")
-        params = self._gc_params()
-        params["apply"], params["force"] = apply, force
-        if min_age_ms is not None:
-            params["min_age_ms"] = min_age_ms
-        return await collect_garbage(self._program(), params, self._session())
-
-    def _gc_params(self) -> GcParams:
-        return {
-            "backend": self.backend,
-            "config": self.gc_config(),
-            "credentials": self.credentials(),
-            "hub": self._hub_name(),
-            "keep": [],
-            "min_age_ms": int(self.gc_min_age * 1000),
-            "apply": False,
-            "force": False,
-        }
-
-    def _begin_housekeeping(self) -> None:
-        """Have gc run by itself. JupyterHub gives a spawner class no hook at its start, so the first spawner begins."""
-        if not (self.hub_id and self.gc_interval):
-            return
-        try:
-            asyncio.get_running_loop()
-            self._program().housekeeper.look_after(self._gc_params(), self.gc_interval, self._session())
-        except Exception as error:
-            # Settings that are missing are told by the start that needs them.
-            self.log.debug("gc does not run by itself yet: %s", error)
 
     def _session(self) -> Any:
         return sqlalchemy.inspect(self.orm_spawner).session

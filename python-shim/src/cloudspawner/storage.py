@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
-from traitlets import Bool, Dict, HasTraits, List, Unicode
+from traitlets import Bool, Dict, List, Unicode
 
-from .program import Program
+from .parts import Part
 from .templates import expand, namespace
 from .wire import JsonObject, ProgramError, ShareParams
 
@@ -18,15 +18,9 @@ from .wire import JsonObject, ProgramError, ShareParams
 _TIMEOUT_MS = 30_000
 
 
-class StorageTraits(HasTraits):
+class StorageTraits(Part):
     """The part of `CloudSpawner` that is about storage."""
 
-    backend: ClassVar[str] = ""
-    # The hub gives these to the spawner.
-    user: Any
-    name: Any
-    log: Any
-    _log_name: Any
     #: What `mounts` are where they do not say: the program's word for the storage of this cloud.
     mount_kind: ClassVar[str] = ""
 
@@ -95,22 +89,6 @@ class StorageTraits(HasTraits):
         removes it.
         """,
     ).tag(config=True)
-
-    # What the whole spawner gives
-
-    def cloud_config(self) -> JsonObject:
-        """The backend's settings for every verb but start; cheap, since each poll asks for it."""
-        raise NotImplementedError
-
-    def credentials(self) -> JsonObject | None:
-        """The admin's explicit credentials, or None for the cloud's own chain."""
-        return None
-
-    def _program(self) -> Program:
-        raise NotImplementedError
-
-    def _hub_name(self) -> str:
-        raise NotImplementedError
 
     # What the hub and its admin ask for
 
