@@ -108,6 +108,29 @@ def test_poll_tells_when_a_person_last_started_it_and_no_schedules_doing(azure: 
     assert server["last_activity"] is None
 
 
+@pytest.mark.parametrize(
+    ("trigger", "told"),
+    [("User", "by its user"), ("Schedule", "by its schedule"), ("IdleShutdown", "it was idle")],
+)
+def test_who_stopped_an_instance_is_told_as_the_reason(azure: Azure, trigger: str, told: str) -> None:
+    state = start(azure).result["state"]
+    azure.set_state(state["data"]["ref"], "Stopped", trigger=trigger)
+    (server,) = poll(azure, state)
+    assert (server["phase"], server["exit_code"], server["cleanup"]) == ("exited", 3, "none")
+    assert told in str(server["reason"])
+
+
+def test_a_size_that_the_region_lacks_is_told_with_code_and_request_id_and_leaves_nothing(azure: Azure) -> None:
+    error = start(azure, config=azure.config(vm_size="Standard_Nowhere_v9")).error
+    assert error["cleanup"] == "none"
+    assert error["retry"] == "after_fix"
+    assert error["context"]["cloud_code"]
+    assert error["context"]["request_id"]
+    assert "Standard_Nowhere_v9" in error["message"]
+    assert error["user_message"]
+    assert azure.instances() == []
+
+
 def test_many_instances_are_polled_by_one_list(azure: Azure) -> None:
     state = start(azure).result["state"]
     azure.azure_admin("calls/reset", {})

@@ -20,6 +20,8 @@ AT_ONCE = 5
 """How many people click between two kills."""
 LONGEST_PAUSE = 1.2
 """Seconds from their clicks to the kill; about what a start takes in the simulated clouds."""
+LOG_OF_ONE_CLICK = 20_000
+"""Characters at the end of the hub's log that are about the last request."""
 LAST_SWEEP = """
 c.CloudSpawner.gc_interval = 1
 c.CloudSpawner.gc_min_age = 0
@@ -58,8 +60,16 @@ class Campaign:
             answer = self.hub.spawn(user) if self.wanted[user] else self.hub.unspawn(user)
             what = "starts" if self.wanted[user] else "stops"
             # 400: it is still starting or stopping, or is there (or gone) already.
-            assert answer.status_code in (201, 202, 204, 400), f"{what} {user}: {answer.status_code} {answer.text}"
+            as_it_should = answer.status_code in (201, 202, 204, 400) or self.still_looks_at(user, answer.status_code)
+            assert as_it_should, f"{what} {user}: {answer.status_code} {answer.text}"
             self.counts[what if answer.ok else "clicks in vain"] += 1
+
+    def still_looks_at(self, user: str, status: int) -> bool:
+        """Whether the hub just refused to stop a server because it only now looks whether that ran on without it.
+
+        JupyterHub 6.1 then answers 500 (`stop_single_user` raises RuntimeError "user pending check"), and changes nothing.
+        """
+        return status == 500 and f"RuntimeError: {user} pending check" in self.hub.log()[-LOG_OF_ONE_CLICK:]
 
     def settled(self) -> dict[str, str]:
         """The servers that are up and that nobody asked to stop: user and the cloud's name."""

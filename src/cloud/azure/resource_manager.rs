@@ -130,7 +130,8 @@ impl ResourceManager {
         } else {
             WRITE
         };
-        let quotas: Vec<Quota> = [general].into_iter().chain(call.quota).collect();
+        // The provider's own is the tighter one, which a throttle is put down to.
+        let quotas: Vec<Quota> = call.quota.into_iter().chain([general]).collect();
         let asked = Exchange {
             method: &call.method,
             url: &url,

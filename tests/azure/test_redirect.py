@@ -1,0 +1,68 @@
+"""The way to the notebook: one listener leads each person to their own instance, after a restart too, and nobody elsewhere."""
+
+import http.client
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from support import program
+from support.azure import Azure
+from support.hub import free_port
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def azure() -> Iterator[Azure]:
+    """A local Azure whose instances have the service's own addresses."""
+    with Azure() as running:
+        yield running
+
+
+def ask(azure: Azure, listen: str, user: str, **changes: object) -> Json:
+    """A start of a person's server."""
+    config = azure.config(redirect_listen=listen, **changes)
+    request = azure.ask("start", config=config, server={"hub": "prod", "user": user, "name": ""})
+    request["params"]["spec"]["service_prefix"] = f"/hub/base/user/{user}/"
+    return request
+
+
+def answer(url: str, path: str) -> tuple[int, str | None]:
+    """Status and Location of one request."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    try:
+        connection.request("GET", path)
+        told = connection.getresponse()
+        return told.status, told.headers["Location"]
+    finally:
+        connection.close()
+
+
+def test_each_prefix_leads_to_its_own_instance_and_an_unknown_one_nowhere(azure: Azure) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    with program.Serve(azure.env()) as serve:
+        started = {user: serve.ask(ask(azure, listen, user)) for user in ("ada", "bob")}
+        (url,) = {result["url"] for result in started.values()}
+        assert url == f"http://{listen}"
+        for user, result in started.items():
+            target = result["target_url"]
+            assert target.startswith(f"https://{result['state']['data']['ref']}.")
+            for path in (f"/hub/base/user/{user}/", f"/hub/base/user/{user}/lab/tree/x?y=1"):
+                assert answer(url, path) == (302, target)
+        for path in ("/", "/hub/base/user/eve/", "/hub/base/user/ad", "/user/ada/"):
+            assert answer(url, path) == (404, None), path
+    states = {user: result["state"] for user, result in started.items()}
+    with program.Serve(azure.env()) as again:
+        targets = [{"server": None, "state": state} for state in states.values()]
+        config = azure.config(redirect_listen=listen)
+        polled = again.ask(azure.ask("poll", config=config, targets=targets))["servers"]
+        assert [server["url"] for server in polled] == [url, url]
+        assert answer(url, "/hub/base/user/ada/") == (302, started["ada"]["target_url"])
+
+
+def test_where_the_proxy_runs_elsewhere_the_hub_gets_the_address_that_it_reaches(azure: Azure) -> None:
+    with program.Serve(azure.env()) as serve:
+        result = serve.ask(ask(azure, f"127.0.0.1:{free_port()}", "ada", redirect_url="http://hub.internal:9001/"))
+    assert result["url"] == "http://hub.internal:9001"
