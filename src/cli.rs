@@ -49,6 +49,8 @@ enum Command {
     Share,
     /// Tell what a person may choose from: projects and sizes
     Options,
+    /// Tell what a server wrote last
+    Logs,
     /// Answer many requests at once until stdin ends; this is what the Python shim uses
     Serve,
 }
@@ -63,6 +65,7 @@ impl Command {
             Self::Check => "check",
             Self::Share => "share",
             Self::Options => "options",
+            Self::Logs => "logs",
             Self::Serve => "serve",
         }
     }

@@ -7,8 +7,9 @@
 
 use crate::backend::{Record, azure_ml, fargate, names, tags};
 use crate::cloud::aws::json;
-use crate::cloud::azure::{resource_manager, time};
+use crate::cloud::azure::resource_manager;
 use crate::cloud::error::retry_after;
+use crate::cloud::time;
 use crate::context::Context;
 use crate::mount::Owner;
 use crate::net::Response;

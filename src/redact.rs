@@ -1,8 +1,9 @@
-//! The last net under secrets: values that are known to be secret are taken out of errors, events and logs.
+//! The last net under secrets: values that are known to be secret are taken out of errors, events and logs, a server's own, too.
 //!
 //! A cloud's error message may repeat what it was sent. While a request runs, its secrets are registered here, and whatever
 //! is about to be shown passes [`Redactor::clean`] first.
 
+use crate::wire::reply::LogLine;
 use crate::wire::{ErrorObject, Request};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -44,6 +45,7 @@ impl Redactor {
             Request::Check(p) => (&p.config, &p.credentials),
             Request::Share(p) => (&p.config, &p.credentials),
             Request::Options(p) => (&p.config, &p.credentials),
+            Request::Logs(p) => (&p.config, &p.credentials),
             Request::Stats(_) | Request::Cancel(_) => return self.hold_all(secrets),
         };
         collect(credentials.expose(), &mut secrets);
@@ -82,6 +84,21 @@ impl Redactor {
         for text in texts {
             *text = self.clean(text).into_owned();
         }
+    }
+
+    /// The lines that a server wrote, without the secrets that stand in `description`, and without whatever a line itself calls a
+    /// token: a server prints the address by which a browser may enter.
+    #[must_use]
+    pub fn clean_lines(description: &Value, lines: Vec<LogLine>) -> Vec<LogLine> {
+        let mut secrets = Vec::new();
+        collect(description, &mut secrets);
+        let redactor = Self::default();
+        let _held = redactor.hold_all(secrets);
+        let clean = |line: LogLine| LogLine {
+            message: without_tokens(&redactor.clean(&line.message)),
+            ..line
+        };
+        lines.into_iter().map(clean).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
@@ -138,6 +155,42 @@ fn take(name: &str, value: &str, secrets: &mut Vec<String>) {
     }
 }
 
+/// What stands before a secret in what servers print: an address with a token or a shared access signature, a header.
+const INTRODUCTIONS: [&str; 5] = [
+    "token=",
+    "sig=",
+    "password=",
+    "authorization: bearer ",
+    "authorization: token ",
+];
+
+/// The text without the words that follow an introduction.
+fn without_tokens(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut clean = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some((found, word)) = INTRODUCTIONS
+        .iter()
+        .filter_map(|word| Some((lower[at..].find(word)? + at, *word)))
+        .min()
+    {
+        let begins = found + word.len();
+        let of_a_secret = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
+        let length = text[begins..].find(|c| !of_a_secret(c));
+        let ends = length.map_or(text.len(), |length| begins + length);
+        clean.push_str(&text[at..begins]);
+        // "token=none": too short for a secret.
+        if ends - begins >= SHORTEST {
+            clean.push_str(REDACTED);
+        } else {
+            clean.push_str(&text[begins..ends]);
+        }
+        at = ends;
+    }
+    clean.push_str(&text[at..]);
+    clean
+}
+
 /// serde's message without the value that it found: `invalid type: string "…", expected a map` repeats the string.
 #[must_use]
 pub fn without_value(message: &str) -> String {
@@ -166,6 +219,19 @@ mod tests {
         );
         drop(held);
         assert_eq!(redactor.clean("canary-1"), "canary-1");
+    }
+
+    #[test]
+    fn what_a_line_calls_a_token_goes_and_the_rest_stays() {
+        assert_eq!(
+            without_tokens(
+                "http://h:8888/lab?token=0123456789abcdef&x=1 and é Authorization: Bearer eyJhbGciOi.x-y"
+            ),
+            "http://h:8888/lab?token=REDACTED&x=1 and é Authorization: Bearer REDACTED"
+        );
+        for harmless in ["the token is harmless", "token=none&", "TOKEN=", ""] {
+            assert_eq!(without_tokens(harmless), harmless);
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@
 
 use cloudspawner::backend::Record;
 use cloudspawner::wire::reply::{
-    CancelResult, CheckResult, GcResult, OptionsResult, PollResult, ShareResult, StartResult,
-    StatsResult, StopResult,
+    CancelResult, CheckResult, GcResult, LogsResult, OptionsResult, PollResult, ShareResult,
+    StartResult, StatsResult, StopResult,
 };
 use cloudspawner::wire::{
-    CancelParams, CheckParams, Envelope, Frame, GcParams, OptionsParams, PollParams, ShareAction,
-    ShareParams, StartParams, StatsParams, StopParams,
+    CancelParams, CheckParams, Envelope, Frame, GcParams, LogsParams, OptionsParams, PollParams,
+    ShareAction, ShareParams, StartParams, StatsParams, StopParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,7 @@ fn every_reply_is_read_and_written_as_it_stands() {
     round_trip::<CheckResult>(&result("result_check"));
     round_trip::<ShareResult>(&result("result_share"));
     round_trip::<OptionsResult>(&result("result_options"));
+    round_trip::<LogsResult>(&result("result_logs"));
     round_trip::<StatsResult>(&result("result_stats"));
     round_trip::<CancelResult>(&result("result_cancel"));
 }
@@ -97,6 +98,11 @@ fn every_request_is_read_with_all_that_it_says() {
     );
     let (_, options) = request::<OptionsParams>("request_options");
     assert_eq!(options.config["resource_group"], "research");
+    let (_, logs) = request::<LogsParams>("request_logs");
+    assert_eq!(
+        (logs.lines, logs.after.as_deref()),
+        (Some(50), Some("f/39215"))
+    );
     let (_, StatsParams {}) = request::<StatsParams>("request_stats");
     let (_, cancel) = request::<CancelParams>("request_cancel");
     assert_eq!(cancel.id, "7");

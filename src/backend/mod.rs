@@ -18,7 +18,7 @@ use crate::error::Failure;
 use crate::mount::Owner;
 use crate::net::Door;
 use crate::net::limiter::{Limiter, Ticket};
-use crate::wire::reply::{Check, OptionsResult, Share};
+use crate::wire::reply::{Check, LogsResult, OptionsResult, Share};
 use crate::wire::{Cleanup, Code, Phase, Secret, ShareParams, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -58,6 +58,15 @@ pub struct Tidying<'a> {
     pub used: &'a HashSet<String>,
     /// Younger ones stay.
     pub min_age: Duration,
+}
+
+/// Which lines of a log are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// How many at most.
+    pub most: usize,
+    /// Only those after this mark of an earlier answer; else the last ones.
+    pub after: Option<&'a str>,
 }
 
 /// One cloud's way to start, watch and stop servers.
@@ -117,6 +126,21 @@ pub trait Backend: Send + Sync {
         _deadline: Instant,
     ) -> BoxFuture<'a, Vec<Failure>> {
         Box::pin(async { Vec::new() })
+    }
+
+    /// What the server of `record` wrote last, or what the cloud tells of it where it keeps no log. Nothing is changed.
+    ///
+    /// # Errors
+    /// `not_found` where there is nothing to read yet, or no more; whatever kept the cloud from telling.
+    fn logs<'a>(
+        &'a self,
+        _settings: Settings<'a>,
+        _record: &'a Record,
+        _wanted: Lines<'a>,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<LogsResult, Failure>> {
+        let message = format!("backend {:?} has no logs", self.name());
+        Box::pin(async move { Err(Failure::new(Code::BadRequest, message)) })
     }
 
     /// What a person may choose from, where there is such a choice.

@@ -3,5 +3,6 @@
 pub mod aws;
 pub mod azure;
 pub mod error;
+pub mod time;
 
 pub use error::CloudError;

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What this program can do beyond start, poll and stop, sorted.
-const FEATURES: [&str; 7] = ["ack", "cancel", "check", "gc", "options", "share", "stats"];
+const FEATURES: [&str; 8] = [
+    "ack", "cancel", "check", "gc", "logs", "options", "share", "stats",
+];
 
 /// Answers requests until `from` ends; then starts go no further, stops are finished, and every request that was read
 /// gets its last frame.

@@ -66,6 +66,13 @@ impl Service {
             Request::Options(params) => {
                 json(unless_cancelled(link, self.ops.options(&params, deadline)).await?)
             }
+            Request::Logs(params) => {
+                let mut logs = unless_cancelled(link, self.ops.logs(&params, deadline)).await?;
+                for line in &mut logs.lines {
+                    line.message = self.redactor.clean(&line.message).into_owned();
+                }
+                json(logs)
+            }
             Request::Stats(_) => json(self.ops.stats()),
             // The daemon answers it; a process with one request has nothing to cancel.
             Request::Cancel(_) => json(CancelResult { found: false }),
@@ -84,6 +91,7 @@ impl Service {
             Request::Check(_)
             | Request::Share(_)
             | Request::Options(_)
+            | Request::Logs(_)
             | Request::Stats(_)
             | Request::Cancel(_) => Duration::from_secs(30),
         };

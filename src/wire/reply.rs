@@ -304,6 +304,24 @@ pub struct Size {
     pub memory_gib: Option<f64>,
 }
 
+/// The result of `logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsResult {
+    /// The oldest first.
+    pub lines: Vec<LogLine>,
+    /// What to give as `after` for what comes later; null where nothing can.
+    pub next: Option<String>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, RFC 3339, where the cloud tells.
+    pub time: Option<String>,
+    /// What was written, without secrets that are known.
+    pub message: String,
+}
+
 /// The result of `cancel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelResult {

@@ -44,6 +44,8 @@ pub enum Request {
     Share(ShareParams),
     /// Tell what a person may choose from.
     Options(OptionsParams),
+    /// Tell what a server wrote last.
+    Logs(LogsParams),
     /// Tell what this process has done (serve only, to any use).
     Stats(StatsParams),
     /// Cancel another request (serve only).
@@ -261,6 +263,26 @@ pub struct OptionsParams {
     /// Explicit credentials; null for the cloud's own chain.
     #[serde(default)]
     pub credentials: Secret<Value>,
+}
+
+/// Params of `logs`.
+#[derive(Debug, Deserialize)]
+pub struct LogsParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// Whose it is.
+    pub server: Server,
+    /// Its last state.
+    pub state: Option<Value>,
+    /// How many lines at most, 1 to 10000; 100 where left out.
+    pub lines: Option<u32>,
+    /// The `next` of an earlier result: only what came after it.
+    pub after: Option<String>,
 }
 
 /// Params of `stats`: none yet.

@@ -85,6 +85,12 @@ def stop(state: object = None, timeout_ms: int = 30_000, **params: object) -> Re
     return {"v": 1, "verb": "stop", "timeout_ms": timeout_ms, "params": {**usual, **params}}
 
 
+def logs(state: object = None, timeout_ms: int = 20_000, **params: object) -> Request:
+    """The log of a server by state, or by key where there is none."""
+    usual: Request = {"backend": "fargate", "config": config(), "server": server(), "state": state}
+    return {"v": 1, "verb": "logs", "timeout_ms": timeout_ms, "params": {**usual, **params}}
+
+
 def gc(*keep: Request, timeout_ms: int = 60_000, **params: object) -> Request:
     """A sweep that keeps these, whatever its servers' age."""
     usual: Request = {"backend": "fargate", "config": config(), "hub": "prod", "keep": list(keep), "min_age_ms": 0}

@@ -1,4 +1,7 @@
-"""AWS's official models of ECS and EFS, which are no part of this repository: every request that a test makes must fit them."""
+"""AWS's official models: every request that a test makes must fit them.
+
+Those of ECS and EFS are no part of this repository; that of CloudWatch Logs is botocore's own copy.
+"""
 
 import json
 from functools import lru_cache
@@ -11,6 +14,8 @@ FOLDER = REPOSITORY.parent / "shared/reference/aws"
 FILE = FOLDER / "ecs-2014-11-13-service-2.json"
 FILES = {"ecs": FILE, "elasticfilesystem": FOLDER / "efs-2015-02-01-service-2.json"}
 """By the name in a signature's scope."""
+BUNDLED = ("logs",)
+"""The same, for those that are taken from botocore."""
 
 
 def is_at_hand() -> bool:
@@ -18,10 +23,13 @@ def is_at_hand() -> bool:
     return all(Path(file).exists() for file in FILES.values())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _service(name: str) -> Any:
+    from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
+    if name in BUNDLED:
+        return ServiceModel(Loader().load_service_model(name, "service-2"), name)
     return ServiceModel(json.loads(FILES[name].read_text()), name)
 
 
@@ -55,7 +63,7 @@ def check(requests: list[dict[str, Any]]) -> None:
         return
     for request in requests:
         service, action, body = request["service"], request["action"], request["body"]
-        if service not in FILES:
+        if service not in (*FILES, *BUNDLED):
             continue
         assert not (report := faults_of(action, body, service)), f"{action}: {report}"
         assert not (names := unknown_members(action, body, service)), names

@@ -52,6 +52,10 @@ pub struct Application {
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are Azure's own")]
 pub struct LastOperation {
+    #[serde(rename = "operationName")]
+    pub name: Option<String>,
+    #[serde(rename = "operationStatus")]
+    pub status: Option<String>,
     #[serde(rename = "operationTrigger")]
     pub trigger: Option<String>,
     #[serde(rename = "operationTime")]

@@ -4,6 +4,7 @@
 //! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start,
 //! `naming` what its instance is called, `site` is a
 //! workspace that is watched, stopped and swept, `home` their people's file shares,
+//! `logs` what Azure tells of an instance,
 //! `redirect` leads people to their instances, `options` is what they may
 //! choose from.
 
@@ -14,18 +15,19 @@ mod config;
 mod home;
 mod instance;
 mod lifecycle;
+mod logs;
 mod naming;
 mod options;
 mod redirect;
 mod site;
 mod status;
 
-use super::{Backend, Launch, Record, Settings, Site, Surroundings};
+use super::{Backend, Launch, Lines, Record, Settings, Site, Surroundings};
 use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens};
 use crate::error::Failure;
 use crate::mount::Owner;
 use crate::mount::azure_files::Files;
-use crate::wire::reply::{Check, OptionsResult, Share};
+use crate::wire::reply::{Check, LogsResult, OptionsResult, Share};
 use crate::wire::{ShareAction, ShareParams, StartParams};
 use api::{Place, Service};
 use config::{Config, Identity};
@@ -264,6 +266,20 @@ impl Backend for AzureMl {
         })
     }
 
+    fn logs<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        record: &'a Record,
+        wanted: Lines<'a>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<LogsResult, Failure>> {
+        Box::pin(async move {
+            let config = Config::read(settings.config)?;
+            let service = self.service(&config, settings)?;
+            logs::logs(&service, record, wanted, deadline).await
+        })
+    }
+
     fn options<'a>(
         &'a self,
         settings: Settings<'a>,
@@ -285,7 +301,7 @@ pub(crate) fn digest(answer: &serde_json::Value) {
         if let Ok(instance) = serde_json::from_value::<instance::Instance>(item.clone()) {
             let _ = status::report(&instance, &Record::default());
             let created = instance.properties.created_on.as_deref();
-            let _ = created.and_then(crate::cloud::azure::time::milliseconds);
+            let _ = created.and_then(crate::cloud::time::milliseconds);
         }
         let _ = serde_json::from_value::<api::WorkspaceView>(item.clone());
         let _ = serde_json::from_value::<api::VmSize>(item.clone());

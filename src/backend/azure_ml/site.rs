@@ -133,7 +133,7 @@ impl Workspace {
             .properties
             .created_on
             .as_deref()
-            .and_then(crate::cloud::azure::time::milliseconds);
+            .and_then(crate::cloud::time::milliseconds);
         Found {
             record,
             created_at_ms,

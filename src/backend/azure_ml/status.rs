@@ -317,7 +317,7 @@ fn last_activity(instance: &Instance) -> Option<String> {
         .as_ref()?;
     let by_a_person = last.trigger.as_deref() == Some("User");
     let at = last.time.as_deref().filter(|_| by_a_person)?;
-    crate::cloud::azure::time::in_seconds(at)
+    crate::cloud::time::in_seconds(at)
 }
 
 /// Why it went down: who did it, and what Azure says went wrong.

@@ -1,7 +1,7 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `logs` reads what they wrote, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
@@ -9,6 +9,7 @@ mod config;
 mod copies;
 mod definition;
 mod lifecycle;
+mod logs;
 mod lookups;
 mod record;
 mod site;
@@ -16,14 +17,14 @@ mod status;
 mod storage;
 mod task;
 
-use super::{Backend, Launch, Record, Settings, Site, Surroundings, Tidying};
+use super::{Backend, Launch, Lines, Record, Settings, Site, Surroundings, Tidying};
 use crate::cloud::aws::{
     Account, AccountSettings, Credentials, JsonService, ServiceId, ServiceName,
 };
 use crate::error::Failure;
 use crate::mount::Owner;
 use crate::mount::efs::{self, Efs};
-use crate::wire::reply::{Check, Share};
+use crate::wire::reply::{Check, LogsResult, Share};
 use crate::wire::{ShareAction, ShareParams, StartParams};
 use api::Ecs;
 use config::Config;
@@ -249,6 +250,16 @@ impl Backend for Fargate {
                 Err(failure) => vec![failure],
             }
         })
+    }
+
+    fn logs<'a>(
+        &'a self,
+        settings: Settings<'a>,
+        record: &'a Record,
+        wanted: Lines<'a>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<LogsResult, Failure>> {
+        Box::pin(logs::logs(self, settings, record, wanted, deadline))
     }
 
     fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {

@@ -27,6 +27,9 @@ const CODES: &[(&str, Code)] = &[
     ("IncompleteSignature", Code::Unauthenticated),
     ("RequestExpired", Code::Unauthenticated),
     ("ClusterNotFoundException", Code::NotFound),
+    // CloudWatch Logs, for a group or a stream.
+    ("ResourceNotFoundException", Code::NotFound),
+    ("ServiceUnavailableException", Code::Unavailable),
     ("ConflictException", Code::Conflict),
     ("ServerException", Code::Unavailable),
     ("ServiceUnavailable", Code::Unavailable),

@@ -7,7 +7,6 @@ pub mod auth;
 pub mod error;
 pub mod on_behalf;
 pub mod resource_manager;
-pub mod time;
 
 pub use auth::{AzureCredentials, Clouds, Tokens};
 pub use resource_manager::{Answer, ResourceManager};

@@ -311,7 +311,7 @@ fn parts(connection_string: &str) -> BTreeMap<&str, &str> {
 fn sign(account: &str, key: &str, arm: &ResourceManager) -> Option<String> {
     const LASTS: Duration = Duration::from_hours(1);
     let key = BASE64.decode(key.as_bytes()).ok()?;
-    let until = crate::cloud::azure::time::rfc3339(arm.context.now() + LASTS)?;
+    let until = crate::cloud::time::rfc3339(arm.context.now() + LASTS)?;
     let (permissions, services, types) = ("rwdlc", "f", "sc");
     let text = format!(
         "{account}\n{permissions}\n{services}\n{types}\n\n{until}\n\nhttps,http\n{VERSION}\n\n"

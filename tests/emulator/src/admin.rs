@@ -34,6 +34,7 @@ pub fn routes() -> Router<Arc<Emulator>> {
         .route("/_emulator/tasks", get(list_tasks))
         .route("/_emulator/tasks/{id}/end", post(end_task))
         .route("/_emulator/tasks/{id}/forget", post(forget_task))
+        .route("/_emulator/tasks/{id}/log", post(write_log))
         .route("/_emulator/calls", get(calls))
         .route("/_emulator/calls/reset", post(reset_calls))
         .route("/_emulator/settings", get(settings).post(change_settings))
@@ -174,6 +175,17 @@ async fn forget_task(State(emulator): Emu, Path(id): Path<String>) -> Response {
     Json(row(task, now_ms)).into_response()
 }
 
+/// The body is a list of lines.
+async fn write_log(State(emulator): Emu, Path(id): Path<String>, body: String) -> Response {
+    let lines = match parse::<Vec<String>>(&body) {
+        Ok(lines) => lines,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let now_ms = emulator.clock.now_ms();
+    emulator.world().logs.write(&id, lines, now_ms);
+    Json(json!({})).into_response()
+}
+
 async fn calls(State(emulator): Emu) -> Response {
     Json(&emulator.world().calls).into_response()
 }
@@ -223,6 +235,7 @@ async fn reset(State(emulator): Emu) -> Json<Value> {
         world.faults.clear();
         world.calls.reset();
         world.buckets = Buckets::default();
+        world.logs.clear();
         world.tasks.clear()
     };
     process::end_all(tasks, RESET_PATIENCE).await;

@@ -1,4 +1,4 @@
-//! What every call of ECS, EFS and STS passes through, in this order: latency, signature, faults, the action (types, quota,
+//! What every call of ECS, EFS, CloudWatch Logs and STS passes through, in this order: latency, signature, faults, the action (types, quota,
 //! permission, effect), the log.
 
 use std::sync::Arc;
@@ -19,11 +19,15 @@ use crate::faults::{Fault, Kind};
 use crate::identity::{Key, random_hex};
 use crate::signature::{self, Expected, Refusal};
 use crate::world::Emulator;
-use crate::{ecs, efs, sts};
+use crate::{ecs, efs, logs, sts};
 
 /// More than ECS takes; a longer body ends the connection.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
-const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
+/// What stands before the action in X-Amz-Target (the official models, `targetPrefix`).
+const TARGETS: [(&str, Api); 2] = [
+    ("AmazonEC2ContainerServiceV20141113.", Api::Ecs),
+    ("Logs_20140328.", Api::Logs),
+];
 
 const FLUSH: Duration = Duration::from_millis(20);
 
@@ -35,6 +39,7 @@ pub struct Cut;
 enum Api {
     Ecs,
     Efs,
+    Logs,
     Sts,
 }
 
@@ -44,6 +49,7 @@ impl Api {
         match self {
             Self::Ecs => "ecs",
             Self::Efs => "elasticfilesystem",
+            Self::Logs => "logs",
             Self::Sts => "sts",
         }
     }
@@ -76,7 +82,11 @@ pub async fn call(State(emulator): State<Arc<Emulator>>, request: Request<Body>)
         return cut();
     };
     let Some(incoming) = read(&parts, bytes, emulator.clock.now_ms()) else {
-        return (StatusCode::NOT_FOUND, "no call of ECS, EFS or STS\n").into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            "no call of ECS, EFS, CloudWatch Logs or STS\n",
+        )
+            .into_response();
     };
     let latency_ms = emulator.world().settings.latency_ms;
     if latency_ms > 0 {
@@ -122,12 +132,13 @@ fn read(parts: &Parts, bytes: Bytes, at_ms: u64) -> Option<Incoming> {
         .headers
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
-    if let Some(action) = target.and_then(|target| target.strip_prefix(TARGET)) {
+    let named = |(prefix, api)| Some((target?.strip_prefix(prefix)?, api));
+    if let Some((action, api)) = TARGETS.into_iter().find_map(named) {
         // An unreadable body stays a text here and is refused after the signature check.
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
         return Some(Incoming {
-            api: Api::Ecs,
+            api,
             action: action.to_owned(),
             bytes,
             body,
@@ -248,15 +259,19 @@ fn act(
 ) -> Reply {
     let now_ms = emulator.clock.now_ms();
     let answer = match (incoming.api, key) {
-        (Api::Ecs, Some(key)) if incoming.body.is_object() => {
+        (Api::Ecs | Api::Logs, Some(key)) if incoming.body.is_object() => {
             let call = ecs::Call {
                 emulator,
                 key,
                 fault,
                 now_ms,
             };
-            ecs::answer(call, &incoming.action, incoming.body.clone())
-                .map(|answer| answer.to_string())
+            let answer = if incoming.api == Api::Logs {
+                logs::answer
+            } else {
+                ecs::answer
+            };
+            answer(call, &incoming.action, incoming.body.clone()).map(|answer| answer.to_string())
         }
         (Api::Efs, Some(key)) if incoming.body.is_object() => {
             let call = efs::Call {
@@ -267,7 +282,7 @@ fn act(
             efs::answer(call, &incoming.action, incoming.body.clone())
                 .map(|answer| answer.to_string())
         }
-        (Api::Ecs | Api::Efs, _) => Err(ApiError::serialization(
+        (Api::Ecs | Api::Efs | Api::Logs, _) => Err(ApiError::serialization(
             "Unexpected end of JSON or not an object",
         )),
         (Api::Sts, key) => {
@@ -295,7 +310,7 @@ fn act(
 
 fn content_type(api: Api) -> &'static str {
     match api {
-        Api::Ecs => "application/x-amz-json-1.1",
+        Api::Ecs | Api::Logs => "application/x-amz-json-1.1",
         Api::Efs => "application/json",
         Api::Sts => "text/xml",
     }
@@ -342,7 +357,7 @@ pub fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send 
 
 fn refuse(api: Api, error: &ApiError) -> Reply {
     let (status, code, body) = match api {
-        Api::Ecs => (error.status, error.code, error.body().to_string()),
+        Api::Ecs | Api::Logs => (error.status, error.code, error.body().to_string()),
         Api::Efs => {
             let error = efs::respell(error.clone());
             (error.status, error.code, efs::body(&error).to_string())

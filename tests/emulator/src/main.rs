@@ -1,4 +1,4 @@
-//! A local ECS, EFS, STS and credentials endpoint, and a local Azure, for cloudspawner's demo, tests and benches. README.md says what it does and on
+//! A local ECS, EFS, CloudWatch Logs, STS and credentials endpoint, and a local Azure, for cloudspawner's demo, tests and benches. README.md says what it does and on
 //! what each behaviour rests. It is a test tool: it listens on loopback alone, and runs the commands it is given.
 
 mod admin;
@@ -14,6 +14,7 @@ mod efs;
 mod faults;
 mod identity;
 mod lifecycle;
+mod logs;
 mod policy;
 mod quota;
 mod run;

@@ -15,6 +15,7 @@ use crate::efs::state::Efs;
 use crate::faults::Faults;
 use crate::identity::Keys;
 use crate::lifecycle::Delays;
+use crate::logs::Logs;
 use crate::quota::{Buckets, Quotas};
 use crate::tasks::{Tasks, Visibility};
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub stop_timeout_ms: u64,
     pub stopped_visible_ms: u64,
     pub credentials_lifetime_ms: Option<u64>,
+    /// No page of a log has more events, whatever its limit.
+    pub log_page_events: usize,
 }
 
 impl Settings {
@@ -44,6 +47,7 @@ impl Settings {
             stop_timeout_ms: cli.stop_timeout_ms,
             stopped_visible_ms: cli.stopped_visible_ms,
             credentials_lifetime_ms: cli.credentials_lifetime_ms,
+            log_page_events: 10_000,
         }
     }
 
@@ -85,6 +89,7 @@ pub struct World {
     pub calls: Calls,
     pub buckets: Buckets,
     pub efs: Efs,
+    pub logs: Logs,
 }
 
 /// What never changes, and the world that does.
@@ -151,6 +156,7 @@ impl Emulator {
                 calls,
                 buckets,
                 efs,
+                logs: Logs::default(),
             }),
         })
     }

@@ -1,15 +1,19 @@
-"""Checks what the emulator says against AWS's official models of ECS and EFS, which are no part of this repository.
+"""Checks what the emulator says against AWS's official models.
 
+Those of ECS and EFS are no part of this repository; that of CloudWatch Logs is botocore's own copy.
 Where the folder with the models is missing, nothing is checked and `MODELS` is empty.
 """
 
 import json
 from pathlib import Path
 
+from botocore.loaders import Loader
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 FOLDER = REPOSITORY.parent / "shared/reference/aws"
 FILES = {"ecs": FOLDER / "ecs-2014-11-13-service-2.json", "efs": FOLDER / "efs-2015-02-01-service-2.json"}
 MODELS = {service: json.loads(file.read_text()) for service, file in FILES.items() if file.exists()}
+MODELS["logs"] = Loader().load_service_model("logs", "service-2")
 
 SCALARS = {
     "string": str,
@@ -64,5 +68,9 @@ def answer_violations(service: str, action: str, status: int, body: dict) -> lis
         # Common errors, such as ThrottlingException, stand in no model.
         return []
     error = model["shapes"][code].get("error", {})
+    # The sentence stands in no model of CloudWatch Logs, whose errors have no members there.
+    told_by_protocol = ("__type",) if model["shapes"][code].get("members") else ("__type", "message")
     found = [] if error.get("httpStatusCode", status) == status else [f"{code}: status {status}"]
-    return found + violations(model, code, {name: value for name, value in body.items() if name != "__type"})
+    return found + violations(
+        model, code, {name: value for name, value in body.items() if name not in told_by_protocol}
+    )

@@ -58,15 +58,24 @@ impl Definitions {
         }
     }
 
-    /// A Fargate definition with one container, as the command line names it.
+    /// A Fargate definition with one container and its log, as the command line names it.
     pub fn add_plain(&mut self, family: &str, container: &str, now_ms: u64) {
+        let region = self.prefix.split(':').nth(3).unwrap_or_default();
+        let log = json!({
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": format!("/ecs/{family}"),
+                "awslogs-region": region,
+                "awslogs-stream-prefix": family,
+            },
+        });
         let request = json!({
             "family": family,
             "networkMode": "awsvpc",
             "requiresCompatibilities": ["FARGATE"],
             "cpu": "256",
             "memory": "512",
-            "containerDefinitions": [{ "name": container, "image": "quay.io/jupyter/base-notebook:latest" }],
+            "containerDefinitions": [{ "name": container, "image": "quay.io/jupyter/base-notebook:latest", "logConfiguration": log }],
         });
         self.add(family, request, now_ms);
     }

@@ -1,4 +1,4 @@
-//! Azure's times: RFC 3339 with up to seven digits of a second.
+//! Times as the clouds write them: RFC 3339, with up to seven digits of a second, and milliseconds since 1970.
 
 use std::time::SystemTime;
 
@@ -30,6 +30,13 @@ pub fn rfc3339(at: SystemTime) -> Option<String> {
     Some(to_rfc3339(&at))
 }
 
+/// Milliseconds since 1970 in RFC 3339, in UTC; none after the year 9999.
+#[must_use]
+pub fn of_milliseconds(ms: u64) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
+    (at.year() <= 9999).then(|| to_rfc3339(&at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +52,15 @@ mod tests {
             in_seconds("1970-01-01T01:00:01.5000000+01:00").as_deref(),
             Some("1970-01-01T00:00:01Z")
         );
+    }
+
+    #[test]
+    fn milliseconds_become_a_time_again() {
+        assert_eq!(
+            of_milliseconds(1500).as_deref(),
+            Some("1970-01-01T00:00:01.5Z")
+        );
+        assert_eq!(of_milliseconds(u64::MAX), None);
     }
 
     #[test]

@@ -1,0 +1,303 @@
+//! What a task's container wrote: CloudWatch Logs, by the awslogs options of the task definition.
+//!
+//! Other log drivers keep their logs elsewhere, which is told and not followed.
+
+use super::Fargate;
+use super::api::Ecs;
+use super::config::Config;
+use super::record::{CLUSTER, CONTAINER, TASK_DEFINITION};
+use super::task::Task;
+use crate::backend::{Lines, Record, Settings};
+use crate::cloud::CloudError;
+use crate::cloud::aws::{
+    AccountSettings, Answer, Call, Credentials, JsonService, ServiceId, ServiceName,
+};
+use crate::cloud::time::of_milliseconds;
+use crate::error::Failure;
+use crate::net::limiter::Quota;
+use crate::redact::Redactor;
+use crate::wire::Code;
+use crate::wire::reply::{LogLine, LogsResult};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// How CloudWatch Logs is spelt (botocore's model, metadata).
+const SERVICE_ID: ServiceId = ServiceId {
+    sdk: "CloudWatch Logs",
+    host: "logs",
+    endpoint_setting: "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+};
+const SERVICE: ServiceName = ServiceName {
+    target: "Logs_20140328",
+    signing: "logs",
+};
+/// "How do I determine throttling in my CloudWatch logs?" (AWS re:Post): 5 a second for each account and region.
+const READ: Quota = Quota {
+    name: "logs read",
+    burst: 5.0,
+    per_second: 5.0,
+};
+/// GetLogEvents: a page may be "partially full, or even empty" though there are more; so many are asked for.
+const MOST_PAGES: usize = 20;
+
+/// The last lines of the server's container.
+pub async fn logs(
+    backend: &Fargate,
+    settings: Settings<'_>,
+    record: &Record,
+    wanted: Lines<'_>,
+    deadline: Instant,
+) -> Result<LogsResult, Failure> {
+    let config = Config::read(settings.config)?;
+    let ecs = backend.ecs(&config, settings, Some(record)).await?;
+    let task = describe(&ecs, &config, record, deadline).await?;
+    let container = container_name(&config, record);
+    let place = place(&ecs, &config, record, task.as_ref(), container, deadline).await?;
+    let account = AccountSettings {
+        credentials: Credentials::read(settings.credentials)?,
+        region: Some(place.region.clone()),
+        endpoint_url: None,
+    };
+    let service = backend
+        .service(&account, SERVICE_ID, SERVICE, ecs.scope())
+        .await?;
+    let read = Stream {
+        service,
+        place: &place,
+    }
+    .read(wanted, deadline)
+    .await;
+    let read = read.map_err(|error| explained(error, &place, task.as_ref()))?;
+    Ok(LogsResult {
+        lines: Redactor::clean_lines(&place.description, read.lines),
+        ..read
+    })
+}
+
+/// Where a container's log is.
+struct Place {
+    region: String,
+    group: String,
+    stream: String,
+    /// The container as it was defined and overridden, whose secrets may stand in its log.
+    description: Value,
+}
+
+/// The task; none where ECS does not know it any more, about an hour after its end.
+async fn describe(
+    ecs: &Ecs,
+    config: &Config,
+    record: &Record,
+    deadline: Instant,
+) -> Result<Option<Task>, Failure> {
+    let Some(arn) = record.reference.as_deref() else {
+        let message = "no task of this server is known yet";
+        return Err(Failure::new(Code::NotFound, message));
+    };
+    let clusters = config.known_clusters();
+    let cluster = record
+        .text(CLUSTER)
+        .or(clusters.first().map(String::as_str));
+    let arns = [arn];
+    let described = ecs.describe_tasks(cluster.unwrap_or_default(), &arns, false, deadline);
+    let (mut tasks, _) = described.await.map_err(CloudError::into_failure)?;
+    Ok(tasks.pop())
+}
+
+fn container_name<'a>(config: &'a Config, record: &'a Record) -> Option<&'a str> {
+    record.text(CONTAINER).or(config.container_name.as_deref())
+}
+
+async fn place(
+    ecs: &Ecs,
+    config: &Config,
+    record: &Record,
+    task: Option<&Task>,
+    container: Option<&str>,
+    deadline: Instant,
+) -> Result<Place, Failure> {
+    let of_config = config
+        .run_task
+        .as_ref()
+        .and_then(|r| r.get("taskDefinition"));
+    let definition = task
+        .and_then(|task| task.task_definition_arn.as_deref())
+        .or(record.text(TASK_DEFINITION))
+        .or(of_config.and_then(Value::as_str));
+    let Some(definition) = definition else {
+        let message =
+            "ECS does not know the task any more, and the settings name no task definition";
+        return Err(Failure::new(Code::NotFound, message));
+    };
+    let described = ecs.describe_task_definition(definition, deadline).await;
+    let described = described.map_err(|error| {
+        let failure = error.into_failure();
+        if failure.code() == Code::PermissionDenied {
+            return failure.because("logs needs ecs:DescribeTaskDefinition and logs:GetLogEvents; see deployments/fargate for the policy");
+        }
+        failure
+    })?;
+    let defined = described.unwrap_or_default();
+    let containers = defined["taskDefinition"]["containerDefinitions"].as_array();
+    let mut containers = containers.into_iter().flatten();
+    let found = match container {
+        Some(name) => containers.find(|c| c["name"] == name),
+        // The first essential one, as ECS's default for "essential" is true (API Reference, ContainerDefinition).
+        None => containers.find(|c| c["essential"] != json!(false)),
+    };
+    let Some(found) = found else {
+        let message = format!("task definition {definition} has no container {container:?}");
+        return Err(Failure::new(Code::NotFound, message));
+    };
+    let name = found["name"].as_str().unwrap_or_default();
+    let log = &found["logConfiguration"];
+    let option = |name: &str| {
+        log["options"][name]
+            .as_str()
+            .filter(|text| !text.is_empty())
+    };
+    let wrong = |why: String| {
+        let message = format!("container {name:?} of task definition {definition} {why}");
+        Err(Failure::new(Code::InvalidConfig, message))
+    };
+    if log["logDriver"] != "awslogs" {
+        return wrong(format!(
+            "has logDriver {}; only awslogs can be read",
+            log["logDriver"]
+        ));
+    }
+    // "Example Amazon ECS task definition: Route logs to CloudWatch" in the Developer Guide: the prefix is required on Fargate,
+    // and a stream is called prefix/container/task id.
+    let (Some(group), Some(prefix)) = (option("awslogs-group"), option("awslogs-stream-prefix"))
+    else {
+        return wrong("names no awslogs-group and awslogs-stream-prefix".to_owned());
+    };
+    let arn = record.reference.as_deref().unwrap_or_default();
+    let id = arn.rsplit('/').next().unwrap_or_default();
+    let environment: Vec<Value> = task
+        .iter()
+        .flat_map(|task| &task.overrides.container_overrides)
+        .flat_map(|c| &c.environment)
+        .map(|e| json!({"name": e.name, "value": e.value}))
+        .collect();
+    Ok(Place {
+        region: option("awslogs-region").unwrap_or(ecs.region()).to_owned(),
+        group: group.to_owned(),
+        stream: format!("{prefix}/{name}/{id}"),
+        description: json!([found, environment]),
+    })
+}
+
+/// A log stream that is read.
+struct Stream<'a> {
+    service: JsonService,
+    place: &'a Place,
+}
+
+/// GetLogEvents' answer, as far as it is read; leniently.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Page {
+    events: Option<Vec<LogEvent>>,
+    next_forward_token: Option<String>,
+    next_backward_token: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LogEvent {
+    timestamp: Option<u64>,
+    message: Option<String>,
+}
+
+impl Stream<'_> {
+    async fn read(&self, wanted: Lines<'_>, deadline: Instant) -> Result<LogsResult, CloudError> {
+        if let Some(after) = wanted.after {
+            let page = self.page(Some(after), true, wanted.most, deadline).await?;
+            return Ok(LogsResult {
+                next: page.next_forward_token.or_else(|| Some(after.to_owned())),
+                lines: page.events.into_iter().flatten().map(line).collect(),
+            });
+        }
+        let mut lines: Vec<LogLine> = Vec::new();
+        let mut next = None;
+        let mut token: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let left = wanted.most - lines.len();
+            let page = self.page(token.as_deref(), false, left, deadline).await?;
+            next = next.or(page.next_forward_token);
+            let mut older: Vec<LogLine> = page.events.into_iter().flatten().map(line).collect();
+            older.append(&mut lines);
+            lines = older;
+            // The same token again is the beginning of the stream.
+            let ended = page.next_backward_token.is_none() || page.next_backward_token == token;
+            if ended || lines.len() >= wanted.most {
+                break;
+            }
+            token = page.next_backward_token;
+        }
+        let too_many = lines.len().saturating_sub(wanted.most);
+        lines.drain(..too_many);
+        Ok(LogsResult { lines, next })
+    }
+
+    /// Forward needs `startFromHead` (GetLogEvents, "startFromHead").
+    async fn page(
+        &self,
+        token: Option<&str>,
+        forward: bool,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Page, CloudError> {
+        let mut request = json!({"logGroupName": self.place.group, "logStreamName": self.place.stream,
+            "startFromHead": forward, "limit": limit});
+        if let Some(token) = token {
+            request["nextToken"] = Value::from(token);
+        }
+        const OPERATION: &str = "logs:GetLogEvents";
+        let told = |answer: Answer| {
+            let unreadable = |why: &str| CloudError::Unreadable {
+                operation: OPERATION.to_owned(),
+                why: why.to_owned(),
+            };
+            let page: Page = serde_json::from_value(answer.body)
+                .map_err(|_| unreadable("it has another type than CloudWatch Logs documents"))?;
+            if page.events.is_none() {
+                return Err(unreadable("it lacks events"));
+            }
+            Ok(page)
+        };
+        let call = Call::post("GetLogEvents", &request);
+        self.service
+            .call_and_read(&call, &[READ], deadline, told)
+            .await
+    }
+}
+
+fn line(event: LogEvent) -> LogLine {
+    LogLine {
+        time: event.timestamp.and_then(of_milliseconds),
+        message: event.message.unwrap_or_default(),
+    }
+}
+
+/// A stream begins with the container's first line: that it is not there says something of the task.
+fn explained(error: CloudError, place: &Place, task: Option<&Task>) -> Failure {
+    let absent = error.code() == Code::NotFound;
+    let failure = error.into_failure();
+    if !absent {
+        return failure;
+    }
+    let Place { group, stream, .. } = place;
+    let message = format!(
+        "CloudWatch Logs has no stream {stream:?} in group {group:?}: the container has not written anything yet, or never ran"
+    );
+    let mut told = Failure::new(Code::NotFound, message).because(failure.0.message.clone());
+    told.0.context = failure.0.context;
+    let reasons = task.into_iter().flat_map(|task| {
+        let of_containers = task.containers.iter().filter_map(|c| c.reason.clone());
+        task.stopped_reason.clone().into_iter().chain(of_containers)
+    });
+    reasons.fold(told, Failure::because)
+}
