@@ -153,6 +153,12 @@ fn take(name: &str, value: &str, secrets: &mut Vec<String>) {
     if speaks && value.len() >= SHORTEST {
         secrets.push(value.to_owned());
     }
+    // A connection string, whose secrets go on their way alone.
+    for (part, value) in value.split(';').filter_map(|part| part.split_once('=')) {
+        if matches!(part, "AccountKey" | "SharedAccessSignature") && value.len() >= SHORTEST {
+            secrets.push(value.to_owned());
+        }
+    }
 }
 
 /// What stands before a secret in what servers print: an address with a token or a shared access signature, a header.
@@ -232,6 +238,18 @@ mod tests {
         for harmless in ["the token is harmless", "token=none&", "TOKEN=", ""] {
             assert_eq!(without_tokens(harmless), harmless);
         }
+    }
+
+    #[test]
+    fn the_secret_parts_of_a_connection_string_are_secrets() {
+        let mut secrets = Vec::new();
+        let text =
+            "AccountName=homes-of-all;AccountKey=Y2FuYXJ5LTE=;EndpointSuffix=core.windows.net";
+        collect(
+            &serde_json::json!({"storage": {"connection_string": text}}),
+            &mut secrets,
+        );
+        assert_eq!(secrets, ["Y2FuYXJ5LTE="]);
     }
 
     #[test]

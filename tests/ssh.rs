@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a test that did not run should say so")]
 
 use cloudspawner::error::Failure;
+use cloudspawner::mount::azure_files::SshFiles;
 use cloudspawner::mount::azure_files::ssh::{Ssh, mount};
 use cloudspawner::wire::{Code, Secret};
 use std::fs;
@@ -129,11 +130,14 @@ impl Instance {
 
     fn target(&self) -> Ssh {
         Ssh {
+            name: "csada-1.attempt-1".to_owned(),
             host: "127.0.0.1".to_owned(),
             port: self.port,
             user: Self::user(),
-            key_file: self.file("users_key"),
-            known_hosts: self.file("known_hosts"),
+            files: SshFiles {
+                key_file: self.file("users_key"),
+                known_hosts_file: self.file("known_hosts"),
+            },
         }
     }
 
@@ -228,10 +232,50 @@ async fn a_host_key_is_remembered_and_another_one_is_refused() {
     assert_eq!(error.code(), Code::Unauthenticated, "{error}");
     assert!(error.0.message.contains("another host key"), "{error}");
     assert!(
-        error.0.message.contains("ssh-keygen -R '[127.0.0.1]:"),
+        error
+            .0
+            .message
+            .contains("ssh-keygen -R csada-1.attempt-1 -f /"),
         "{error}"
     );
     assert_eq!(instance.read("stdin"), "");
+}
+
+#[tokio::test]
+async fn an_instance_that_was_made_anew_is_another_host_at_the_same_address() {
+    let Some(mut instance) = Instance::start() else {
+        return;
+    };
+    instance.mount(&[]).await.unwrap();
+    instance.stop();
+    instance.new_key("host_key");
+    instance.listen();
+    let mut anew = instance.target();
+    anew.name = "csada-1.attempt-2".to_owned();
+    let key = Secret::new(KEY.to_owned());
+    let later = Instant::now() + Duration::from_mins(1);
+    mount(&anew, &[], &key, later).await.unwrap();
+    assert_eq!(instance.read("known_hosts").lines().count(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_a_host_key_could_not_be_remembered() {
+    let Some(instance) = Instance::start() else {
+        return;
+    };
+    let key = Secret::new(KEY.to_owned());
+    let later = Instant::now() + Duration::from_mins(1);
+    for change in [
+        |t: &mut Ssh| t.files.known_hosts_file = "/nonexistent/known_hosts".into(),
+        |t: &mut Ssh| t.files.key_file = "/nonexistent/key".into(),
+    ] {
+        let mut target = instance.target();
+        change(&mut target);
+        let error = mount(&target, &[], &key, later).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidConfig, "{error}");
+        assert!(error.0.message.contains("/nonexistent/"), "{error}");
+    }
+    assert_eq!(instance.read("command"), "");
 }
 
 #[tokio::test]
@@ -285,12 +329,17 @@ async fn at_the_deadline_it_ends() {
 
 #[tokio::test]
 async fn what_is_not_plain_reaches_no_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("key"), "").unwrap();
     let target = Ssh {
+        name: "csada-1".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: 1,
         user: "azureuser".to_owned(),
-        key_file: "/nonexistent/key".into(),
-        known_hosts: "/nonexistent/known_hosts".into(),
+        files: SshFiles {
+            key_file: folder.path().join("key"),
+            known_hosts_file: folder.path().join("known_hosts"),
+        },
     };
     let key = Secret::new(KEY.to_owned());
     let later = Instant::now() + Duration::from_secs(5);
@@ -299,16 +348,22 @@ async fn what_is_not_plain_reaches_no_shell() {
             .await
             .unwrap_err();
         assert_eq!(error.code(), Code::InvalidConfig, "{error}");
+        assert!(error.0.message.contains("is not plain"), "{error}");
     }
     for change in [
         |t: &mut Ssh| t.host = "-oProxyCommand=id".to_owned(),
+        |t: &mut Ssh| t.name = "a,b".to_owned(),
         |t: &mut Ssh| t.user = "a b".to_owned(),
-        |t: &mut Ssh| t.key_file = "key".into(),
-        |t: &mut Ssh| t.known_hosts = "/a/%h".into(),
+        |t: &mut Ssh| t.files.key_file = "key".into(),
+        |t: &mut Ssh| t.files.known_hosts_file = "/a/%h".into(),
     ] {
         let mut wrong = target.clone();
         change(&mut wrong);
         let error = mount(&wrong, &[], &key, later).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidConfig, "{error}");
+        assert!(
+            error.0.message.starts_with("config.storage.ssh."),
+            "{error}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -252,3 +253,20 @@ async def test_a_secret_of_the_storage_account_goes_with_the_credentials_alone(m
     assert spawner.credentials() == {"kind": "developer", "storage": {"connection_string": "AccountKey=canary"}}
     assert "canary" not in str(spawner._with_storage(await spawner.start_config()))
     assert aml_spawner(storage={}).credentials() is None
+
+
+def test_shares_are_mounted_by_the_instance_itself_unless_the_admin_says_so() -> None:
+    assert "method" not in aml_spawner(storage={"account": "homes"})._with_storage({})["storage"]
+    storage = aml_spawner(storage={"account": "homes"}, mount_method="data_mounts")._with_storage({})["storage"]
+    assert (storage["method"], "ssh" in storage) == ("data_mounts", False)
+
+
+def test_what_the_hub_needs_for_ssh_is_told_by_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spawner = aml_spawner(storage={"account": "homes"}, mount_method="ssh", mount_ssh_key_file="keys/instances")
+    storage = spawner._with_storage({})["storage"]
+    assert (storage["account"], storage["method"]) == ("homes", "ssh")
+    assert storage["ssh"] == {
+        "key_file": f"{tmp_path}/keys/instances",
+        "known_hosts_file": f"{tmp_path}/cloudspawner_known_hosts",
+    }

@@ -245,6 +245,11 @@ pub trait Launch: Send + Sync {
     /// After a definite answer that nothing runs: the next `create` is a new creation.
     fn renew(&mut self);
 
+    /// What is left to do once the server runs and before its person is led to it; none where nothing is. May be repeated.
+    fn finish(&mut self, _deadline: Instant) -> Option<Finish<'_>> {
+        None
+    }
+
     /// Finds out what an attempt that was dropped or got no answer has created, by repeating it under the same token
     /// where that is what it takes.
     ///
@@ -260,6 +265,14 @@ pub struct Prepared {
     pub news: bool,
     /// What the server will be without, as sentences for the person who waits.
     pub left_out: Vec<String>,
+}
+
+/// The last step of a start.
+pub struct Finish<'a> {
+    /// What the person who waits is told of it.
+    pub message: &'static str,
+    /// Does it; sentences for the person about what the server is without, or why it is no server.
+    pub work: BoxFuture<'a, Result<Vec<String>, Failure>>,
 }
 
 /// What one attempt to create a server came to.

@@ -17,6 +17,11 @@ use tokio::time::Instant;
 /// So many definite refusals to tell how a server is, one after the other, and the start gives up.
 const MOST_REFUSALS: u32 = 3;
 
+/// The stage of what is told of storage.
+const STORAGE: &str = "storage";
+/// Percent of a start whose server runs and is not finished.
+const ALMOST_UP: u8 = 95;
+
 /// Who waits for less is not told of it.
 const FIRST_PLACE: Duration = Duration::from_secs(1);
 /// A thousand starts that wait tell 200 places a second: the hub has other things to do.
@@ -162,6 +167,7 @@ impl Ops {
             link.announce(launch.record().write(backend)?);
             match self.follow(launch, link, deadline, trouble).await {
                 Ended::Up(url, target_url) => {
+                    finish(launch, link, deadline).await?;
                     let record = Record {
                         url: Some(url.clone()),
                         ..launch.record().clone()
@@ -369,14 +375,28 @@ async fn prepare(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let prepared = launch.prepare(deadline).await?;
-    for sentence in prepared.left_out {
-        link.tell("storage", 0, sentence);
-    }
+    tell_left_out(link, prepared.left_out);
     if prepared.news {
         link.announce_and_wait(launch.record().write(backend)?)
             .await?;
     }
     Ok(())
+}
+
+/// Does what can only be done on a server that runs.
+async fn finish(launch: &mut dyn Launch, link: &Link, deadline: Instant) -> Result<(), Failure> {
+    let Some(finish) = launch.finish(deadline) else {
+        return Ok(());
+    };
+    link.tell(STORAGE, ALMOST_UP, finish.message);
+    tell_left_out(link, finish.work.await?);
+    Ok(())
+}
+
+fn tell_left_out(link: &Link, sentences: Vec<String>) {
+    for sentence in sentences {
+        link.tell(STORAGE, 0, sentence);
+    }
 }
 
 /// Tells the person who waits how many starts are ahead, at a pace that a person can read; it has no end of its own.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cloudspawner.azure_ml import AMLSpawner
+from cloudspawner.azure_mounts import AzureMountTraits
 from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
 from cloudspawner.housekeeping import HousekeepingTraits
 from cloudspawner.spawner import CloudSpawner
@@ -11,6 +12,7 @@ from cloudspawner.storage import StorageTraits
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
 END = "<!-- end of traits -->\n"
+PARTS = {CloudSpawner: (HousekeepingTraits, StorageTraits), AMLSpawner: (AzureMountTraits,)}
 
 
 def table() -> str:
@@ -18,9 +20,8 @@ def table() -> str:
     parts = []
     for kind in (FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication, AMLSpawner, CloudSpawner):
         own = kind.class_own_traits(config=True)
-        if kind is CloudSpawner:
-            for part in (HousekeepingTraits, StorageTraits):
-                own |= part.class_own_traits(config=True)
+        for part in PARTS.get(kind, ()):
+            own |= part.class_own_traits(config=True)
         rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
         title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")
         parts.append("\n".join([title, "", "| trait | meaning |", "|---|---|", *rows, "", ""]))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from jupyterhub.utils import maybe_future
 from traitlets import Bool, Callable, Dict, Enum, Integer, List, Unicode, Union, default
 
+from .azure_mounts import AzureMountTraits
 from .choices import Choices, OptionsCache
 from .errors import ChoiceRefused, ConfigurationError
 from .spawner import CloudSpawner
@@ -36,7 +37,7 @@ _PASSED_ON = (
 _OPTIONS = OptionsCache()
 
 
-class AMLSpawner(CloudSpawner):
+class AMLSpawner(AzureMountTraits, CloudSpawner):
     """Gives each person a compute instance of an Azure Machine Learning workspace, and leads them to its JupyterLab.
 
     In the texts of `tags`, `{username}` and `{servername}` stand for the escaped names.
@@ -338,7 +339,8 @@ class AMLSpawner(CloudSpawner):
                 "resource_group": self._setting("resource_group", "RESOURCE_GROUP"),
                 "location": self._setting("location", "LOCATION"),
             }
-            config["storage"] = {name: text for name, text in usual.items() if text} | config["storage"]
+            given = {name: text for name, text in usual.items() if text}
+            config["storage"] = given | self._mounting() | config["storage"]
         return config
 
     def _own_credentials(self) -> JsonObject | None:

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
-const VERSION: &str = "2025-12-01";
+pub const VERSION: &str = "2025-12-01";
 
 /// The resource provider of Azure Machine Learning.
 const PROVIDER: &str = "Microsoft.MachineLearningServices";
@@ -114,14 +114,16 @@ impl Place {
         Ok(())
     }
 
-    fn path(&self) -> String {
+    /// Its path in Resource Manager.
+    pub fn path(&self) -> String {
         format!(
             "/subscriptions/{}/resourceGroups/{}/providers/{PROVIDER}/workspaces/{}",
             self.subscription_id, self.resource_group, self.workspace
         )
     }
 
-    fn compute(&self, name: &str) -> String {
+    /// The path of an instance in it.
+    pub fn compute(&self, name: &str) -> String {
         format!("{}/computes/{name}", self.path())
     }
 }

@@ -5,7 +5,7 @@ use super::config::Config;
 use crate::backend::Settings;
 use crate::cloud::azure::AzureCredentials;
 use crate::error::Failure;
-use crate::mount::azure_files::{Credential, Files};
+use crate::mount::azure_files::{Files, Method};
 use crate::wire::reply::Check;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,6 +54,12 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
     }
     if config.storage.is_some() {
         checks.push(storage_settings(&config));
+        if let Some(files) = config.storage.as_ref().and_then(|own| own.ssh.as_ref()) {
+            checks.push(match files.check() {
+                Ok(()) => Check::good("ssh", "the hub's key and its file of host keys can be used"),
+                Err(failure) => Check::bad("ssh", &failure, "Mend the file that is named."),
+            });
+        }
     }
     if !offline {
         let deadline = Instant::now() + TIMEOUT;
@@ -111,17 +117,30 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
 fn storage_settings(config: &Config) -> Check {
     match config.storage() {
         Err(failure) => Check::bad("storage", &failure, "Mend the field that is named."),
-        Ok(storage) if storage.credential == Credential::KeyVault => Check::bad(
-            "storage",
-            &"the account's key reaches every server, and opens every share of the account: people can read each other's files",
-            "Set credential to \"identity\", or keep one account for each person.",
-        ),
-        Ok(storage) => Check::good(
-            "storage",
-            &format!(
-                "each person's identity opens their own share of {} alone",
-                storage.account
+        Ok(storage) => match storage.hands_out_the_key() {
+            None => Check::good(
+                "storage",
+                &format!(
+                    "each person's identity opens their own share of {} alone",
+                    storage.account
+                ),
             ),
-        ),
+            Some((_, how)) => {
+                let experimental = match storage.method {
+                    Method::DataMounts => {
+                        "; and data_mounts is an experiment, by a preview of Azure's API"
+                    }
+                    _ => "",
+                };
+                let found = format!(
+                    "{how}, and it opens every share of the account: people can read each other's files{experimental}"
+                );
+                Check::bad(
+                    "storage",
+                    &found,
+                    "Use method \"startup_script\" with credential \"identity\", or keep one account for each person.",
+                )
+            }
+        },
     }
 }

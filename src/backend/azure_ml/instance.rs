@@ -36,6 +36,43 @@ pub struct Inner {
     pub applications: Option<Vec<Application>>,
     pub last_operation: Option<LastOperation>,
     pub errors: Option<Vec<Problem>>,
+    pub ssh_settings: Option<SshSettings>,
+    #[serde(rename = "connectivityEndpoints")]
+    pub addresses: Option<Addresses>,
+    pub data_mounts: Option<Vec<DataMount>>,
+}
+
+/// Its SSH port.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct SshSettings {
+    #[serde(rename = "sshPublicAccess")]
+    pub access: Option<String>,
+    pub admin_user_name: Option<String>,
+    #[serde(rename = "sshPort")]
+    pub port: Option<i64>,
+}
+
+/// Where it is in the network.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct Addresses {
+    #[serde(rename = "publicIpAddress")]
+    pub public: Option<String>,
+    #[serde(rename = "privateIpAddress")]
+    pub private: Option<String>,
+}
+
+/// What Azure ML mounts on it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are Azure's own")]
+pub struct DataMount {
+    pub mount_name: Option<String>,
+    pub mount_state: Option<String>,
+    pub error: Option<String>,
 }
 
 /// A page of the instance.

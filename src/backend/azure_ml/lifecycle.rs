@@ -5,11 +5,12 @@ use super::body;
 use super::config::Config;
 use super::home::Home;
 use super::instance::Instance;
+use super::mounting::At;
 use super::naming;
 use super::redirect::Way;
 use super::site::{CREATED, Workspace};
 use super::status::{self, OnStart};
-use crate::backend::{Created, Launch, Record, Settled, Site, Then, names, tags};
+use crate::backend::{Created, Finish, Launch, Prepared, Record, Settled, Site, Then, names, tags};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::retry::Again;
@@ -89,7 +90,7 @@ impl InstanceLaunch {
             body::workspace(&config, &record)?;
         }
         let home = Home::read(&config, params)?;
-        let warnings = home.as_ref().map(|_| Home::warnings(&config));
+        let warnings = home.as_ref().map(|home| home.warnings(&config));
         let workspace = Arc::new(Workspace::new(
             service.clone(),
             place.clone(),
@@ -351,16 +352,36 @@ impl Launch for InstanceLaunch {
         &self.warnings
     }
 
+    fn prepare(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Prepared, Failure>> {
+        Box::pin(async move {
+            let Some(home) = &mut self.home else {
+                return Ok(Prepared::default());
+            };
+            let arm = self.service.resource_manager();
+            let left_out = home.make_ready(arm, &mut self.config, deadline).await?;
+            Ok(Prepared {
+                news: false,
+                left_out,
+            })
+        })
+    }
+
+    fn finish(&mut self, deadline: Instant) -> Option<Finish<'_>> {
+        let home = self.home.as_mut().filter(|home| home.is_mounted_later())?;
+        let at = At {
+            place: &self.place,
+            name: &self.name,
+        };
+        Some(Finish {
+            message: "Your files are being mounted",
+            work: Box::pin(home.mount(&self.service, at, deadline)),
+        })
+    }
+
     fn create(&mut self, deadline: Instant) -> BoxFuture<'_, Created> {
         Box::pin(async move {
             if self.record.reference.is_some() {
                 return Created::Yes;
-            }
-            if let Some(home) = &mut self.home {
-                let arm = self.service.resource_manager();
-                if let Err(failure) = home.make_ready(arm, &mut self.config, deadline).await {
-                    return give_up(failure);
-                }
             }
             match self.attempt(deadline).await {
                 Ok(created) => created,

@@ -3,8 +3,8 @@
 //! `config` reads the settings, `body` builds what is created from them, `api` is the service as far as it is used,
 //! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start,
 //! `naming` what its instance is called, `site` is a
-//! workspace that is watched, stopped and swept, `home` their people's file shares,
-//! `logs` what Azure tells of an instance,
+//! workspace that is watched, stopped and swept, `home` their people's file shares, `mounting` how these are mounted on an
+//! instance that runs, `data_mounts` the calls of one such way, `logs` what Azure tells of an instance,
 //! `redirect` leads people to their instances, `options` is what they may
 //! choose from.
 
@@ -12,10 +12,12 @@ mod api;
 mod body;
 mod check;
 mod config;
+mod data_mounts;
 mod home;
 mod instance;
 mod lifecycle;
 mod logs;
+mod mounting;
 mod naming;
 mod options;
 mod redirect;

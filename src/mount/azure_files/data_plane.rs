@@ -36,6 +36,24 @@ pub struct StorageSecret {
     pub connection_string: Option<Secret<String>>,
 }
 
+impl StorageSecret {
+    /// The account's key, which alone opens a share by SMB; a signature does not.
+    ///
+    /// # Errors
+    /// `invalid_config` where there is none; nothing of what is there is repeated.
+    pub fn account_key(given: Option<&Self>) -> Result<Secret<String>, Failure> {
+        let text = given.and_then(|secret| secret.connection_string.as_ref());
+        let key = text.and_then(|text| parts(text.expose()).get("AccountKey").copied());
+        let Some(key) =
+            key.filter(|key| BASE64.decode(key.as_bytes()).is_ok_and(|k| !k.is_empty()))
+        else {
+            let why = "give a connection_string with the AccountKey: this method mounts by it, and a signature mounts nothing";
+            return Err(Failure::invalid_config("credentials.storage", why));
+        };
+        Ok(Secret::new(key.to_owned()))
+    }
+}
+
 /// The shares of one account, by a signature.
 pub struct BySignature<'a> {
     arm: &'a ResourceManager,

@@ -13,7 +13,7 @@ pub mod ssh;
 
 pub use access::Access;
 pub use data_plane::StorageSecret;
-pub use settings::{Credential, Storage};
+pub use settings::{Credential, Method, SshFiles, Storage};
 
 use super::{HUB, Owner, STORAGE_ID, USER};
 use crate::cloud::CloudError;

@@ -55,6 +55,25 @@ fn words(arguments: &[String]) -> String {
 }
 
 fn arguments(storage: &Storage, access: &Access, mount: &Mount, share: &str) -> Vec<String> {
+    let mut words = what(storage, mount, share);
+    let mut say = |more: &[&str]| words.extend(more.iter().map(|&word| word.to_owned()));
+    say(&["--client-id", &access.client_id]);
+    match storage.credential {
+        Credential::Identity => say(&["--credential", "identity"]),
+        Credential::KeyVault => {
+            let secret = storage.vault_secret.as_deref().unwrap_or_default();
+            say(&["--credential", "key_vault", "--vault-secret", secret]);
+        }
+    }
+    if mount.optional {
+        say(&["--optional"]);
+    }
+    words
+}
+
+/// The script's arguments, but for those that tell what opens the share.
+#[must_use]
+pub fn what(storage: &Storage, mount: &Mount, share: &str) -> Vec<String> {
     let server = storage.server();
     let mut words = vec![
         "--account",
@@ -65,21 +84,9 @@ fn arguments(storage: &Storage, access: &Access, mount: &Mount, share: &str) -> 
         &mount.path,
         "--server",
         &server,
-        "--client-id",
-        &access.client_id,
     ];
-    match storage.credential {
-        Credential::Identity => words.extend(["--credential", "identity"]),
-        Credential::KeyVault => {
-            let secret = storage.vault_secret.as_deref().unwrap_or_default();
-            words.extend(["--credential", "key_vault", "--vault-secret", secret]);
-        }
-    }
     if mount.read_only {
         words.push("--read-only");
-    }
-    if mount.optional {
-        words.push("--optional");
     }
     words.into_iter().map(str::to_owned).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// The smallest quota of a share in GiB is 1 and the largest 102,400 (FileShareProperties, "shareQuota").
 const QUOTA_GIB: std::ops::RangeInclusive<u32> = 1..=102_400;
@@ -27,6 +28,11 @@ pub struct Storage {
     pub quota_gib: Option<u32>,
     /// The access tier of a new share, as Azure spells it; the account's own by default.
     pub tier: Option<String>,
+    /// Who mounts a share, and when.
+    #[serde(default)]
+    pub method: Method,
+    /// How the hub gets onto instances, for `ssh`.
+    pub ssh: Option<SshFiles>,
     /// How a share is mounted.
     #[serde(default)]
     pub protocol: Protocol,
@@ -44,6 +50,29 @@ pub struct Storage {
     pub role_definition: Option<String>,
     /// The host of the shares; `<account>.file.core.windows.net` by default.
     pub server: Option<String>,
+}
+
+/// Who mounts a share, and when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// The instance itself, at each of its starts.
+    #[default]
+    StartupScript,
+    /// The hub, on an instance that runs.
+    Ssh,
+    /// Azure ML, by its preview API, on an instance that runs.
+    DataMounts,
+}
+
+/// The hub's files for `ssh`, by their absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SshFiles {
+    /// The private key that belongs to the instances' public one.
+    pub key_file: PathBuf,
+    /// Where host keys are remembered.
+    pub known_hosts_file: PathBuf,
 }
 
 /// How a share is mounted.
@@ -112,16 +141,23 @@ impl Storage {
         if self.server.as_deref().is_some_and(|host| !is_host(host)) {
             return wrong("server", "is no host's name".to_owned());
         }
-        if self.credential == Credential::Identity {
+        let Some((field, how)) = self.hands_out_the_key() else {
             return Ok(());
-        }
+        };
         if !self.account_key_opens_every_share {
             return wrong(
-                "credential",
-                "\"key_vault\" hands the account's key to each person's server, and that key opens everybody's share; \
-                 use \"identity\", or set account_key_opens_every_share to true if that is wanted"
-                    .to_owned(),
+                field,
+                format!(
+                    "{how}, and that key opens everybody's share; leave {field} out, or set account_key_opens_every_share \
+                     to true if that is wanted"
+                ),
             );
+        }
+        if self.method != Method::StartupScript {
+            if self.method == Method::Ssh && self.ssh.is_none() {
+                return wrong("ssh", "is needed for \"ssh\"".to_owned());
+            }
+            return Ok(());
         }
         let secret = self.vault_secret.as_deref().unwrap_or_default();
         if !is_secret_address(secret) {
@@ -141,6 +177,26 @@ impl Storage {
             return wrong("vault_identity", "is needed for \"key_vault\"".to_owned());
         }
         Ok(())
+    }
+
+    /// By which field, and how, the account's key reaches people; none where it does not.
+    #[must_use]
+    pub fn hands_out_the_key(&self) -> Option<(&'static str, &'static str)> {
+        match (self.method, self.credential) {
+            (Method::Ssh, _) => Some((
+                "method",
+                "\"ssh\" hands the account's key to each person's server",
+            )),
+            (Method::DataMounts, _) => Some((
+                "method",
+                "\"data_mounts\" keeps the account's key in the workspace, for whoever may read its datastores",
+            )),
+            (Method::StartupScript, Credential::KeyVault) => Some((
+                "credential",
+                "\"key_vault\" hands the account's key to each person's server",
+            )),
+            (Method::StartupScript, Credential::Identity) => None,
+        }
     }
 
     /// The quota of a new share.
@@ -221,8 +277,26 @@ mod tests {
                 .unwrap_err()
                 .starts_with("config.storage.vault_secret")
         );
+        let mut by_ssh = json!({"account": "homes", "method": "ssh"});
+        assert!(
+            check(by_ssh.clone())
+                .unwrap_err()
+                .contains("opens everybody's share")
+        );
+        by_ssh["account_key_opens_every_share"] = true.into();
+        assert!(
+            check(by_ssh.clone())
+                .unwrap_err()
+                .starts_with("config.storage.ssh")
+        );
+        by_ssh["ssh"] = json!({"key_file": "/k", "known_hosts_file": "/h"});
+        assert_eq!(check(by_ssh), Ok(()));
         for (bad, field) in [
             (json!({"account": "Homes"}), "account"),
+            (
+                json!({"account": "homes", "method": "data_mounts"}),
+                "method",
+            ),
             (json!({"account": "homes", "quota_gib": 0}), "quota_gib"),
             (json!({"account": "homes", "protocol": "NFS"}), "protocol"),
             (json!({"account": "homes", "server": "a;b"}), "server"),

@@ -2,14 +2,17 @@
 //! by the instance itself.
 //!
 //! The system's `ssh` does it: OpenSSH is the well-kept client, and its `known_hosts` are what an admin knows how to tend. A
-//! host key is remembered at first sight and checked ever after. Script and key go through stdin; the command line on the
+//! host key is remembered at first sight and checked ever after, by the instance's own name: its address may be another's. Script and key go through stdin; the command line on the
 //! instance is fixed, followed by words that were checked to be plain. It reads no configuration or agent of the hub's user.
 
+use super::settings::SshFiles;
 use crate::error::Failure;
-use crate::wire::{Code, Secret};
+use crate::wire::{Code, Retry, Secret};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,16 +32,16 @@ const MOST_OUTPUT: u64 = 16 * 1024;
 /// How to get onto an instance.
 #[derive(Debug, Clone)]
 pub struct Ssh {
+    /// By what name its host key is remembered: an address may be another machine's tomorrow.
+    pub name: String,
     /// Its address.
     pub host: String,
     /// `sshSettings.sshPort`.
     pub port: u16,
     /// Who logs in and may become root; `sshSettings.adminUserName`.
     pub user: String,
-    /// The private key's file.
-    pub key_file: PathBuf,
-    /// Where host keys are remembered; made at the first use.
-    pub known_hosts: PathBuf,
+    /// The hub's own files.
+    pub files: SshFiles,
 }
 
 /// Runs the script with `arguments` (its head tells them; `--credential stdin` and `--patience` are added) and the storage
@@ -89,26 +92,17 @@ impl std::fmt::Display for Ssh {
 }
 
 impl Ssh {
-    /// Nothing may be read as an option, or expanded by ssh's own syntax ("%", "~", quotes).
     fn check(&self) -> Result<(), Failure> {
-        let word = |text: &str, signs: &str| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
-            !text.starts_with('-') && !text.is_empty() && text.chars().all(plain)
-        };
-        let path =
-            |path: &Path| path.is_absolute() && path.to_str().is_some_and(|p| word(p, "/._-"));
-        for (what, good) in [
-            ("host", word(&self.host, ".:-")),
-            ("user", word(&self.user, "._-")),
-            ("key file", path(&self.key_file)),
-            ("known hosts", path(&self.known_hosts)),
+        for (what, text, signs) in [
+            ("name", &self.name, ".-"),
+            ("host", &self.host, ".:-"),
+            ("user", &self.user, "._-"),
         ] {
-            if !good {
-                let why = "not plain: letters, digits, \".\", \"_\" and \"-\", and files by their absolute paths";
-                return Err(Failure::invalid_config(&format!("ssh {what}"), why));
+            if !is_plain(text, signs) {
+                return Err(wrong(what, "not plain: letters, digits and few signs"));
             }
         }
-        Ok(())
+        self.files.check()
     }
 
     /// What the instance's shell gets: a fixed command and quoted plain words.
@@ -133,13 +127,19 @@ impl Ssh {
         ssh.args(["-F", "/dev/null", "-T"])
             .args(["-p", &self.port.to_string(), "-l", &self.user])
             .arg("-i")
-            .arg(&self.key_file)
+            .arg(&self.files.key_file)
             .arg("-o")
-            .arg(format!("UserKnownHostsFile={}", self.known_hosts.display()));
+            .arg(format!(
+                "UserKnownHostsFile={}",
+                self.files.known_hosts_file.display()
+            ))
+            .arg("-o")
+            .arg(format!("HostKeyAlias={}", self.name));
         for option in [
             "GlobalKnownHostsFile=/dev/null",
             // Remembers a new host, refuses a known one with another key.
             "StrictHostKeyChecking=accept-new",
+            "CheckHostIP=no",
             "UpdateHostKeys=no",
             "HashKnownHosts=no",
             "BatchMode=yes",
@@ -165,17 +165,15 @@ impl Ssh {
         if shown.is_empty() {
             return unreachable_host(self, reason);
         }
-        let name = match self.port {
-            22 => self.host.clone(),
-            port => format!("[{}]:{port}", self.host),
-        };
         let mut find = bare("ssh-keygen");
-        find.args(["-F", &name, "-f"]).arg(&self.known_hosts);
+        find.args(["-F", &self.name, "-f"])
+            .arg(&self.files.known_hosts_file);
         let known = keys_of(find).await;
         if !known.is_empty() && known.is_disjoint(&shown) {
             let message = format!(
-                "{self} shows another host key than the one that is remembered in {file}, so nothing was sent to it. If the instance was made anew, forget the old key: ssh-keygen -R '{name}' -f {file}",
-                file = self.known_hosts.display()
+                "{self} shows another host key than the one that is remembered in {file}, so nothing was sent to it. If its own user changed it, forget the old one: ssh-keygen -R {name} -f {file}",
+                name = self.name,
+                file = self.files.known_hosts_file.display()
             );
             return Failure::new(Code::Unauthenticated, message).with_user_message(
                 "Your instance could not be recognized. Tell your administrator.",
@@ -184,6 +182,46 @@ impl Ssh {
         let message = format!("{self} does not let {} in by ssh: {reason}", self.user);
         Failure::new(Code::PermissionDenied, message)
     }
+}
+
+impl SshFiles {
+    /// Whether both can be used; the file of host keys is made.
+    ///
+    /// # Errors
+    /// `invalid_config` with the file's name.
+    pub fn check(&self) -> Result<(), Failure> {
+        for (what, path) in [
+            ("key_file", &self.key_file),
+            ("known_hosts_file", &self.known_hosts_file),
+        ] {
+            let plain = path.to_str().is_some_and(|text| is_plain(text, "/._-"));
+            if !plain || !path.is_absolute() {
+                let why = "no absolute path of letters, digits, \".\", \"_\" and \"-\"";
+                return Err(wrong(what, why));
+            }
+        }
+        let told = |what: &str, path: &Path, error: std::io::Error| {
+            wrong(what, &format!("{}: {error}", path.display()))
+        };
+        File::open(&self.key_file).map_err(|error| told("key_file", &self.key_file, error))?;
+        // ssh goes on where it cannot write a host key down, and would believe any key the next time.
+        let file = &self.known_hosts_file;
+        let mut open = OpenOptions::new();
+        open.create(true).append(true).mode(0o600);
+        open.open(file)
+            .map_err(|error| told("known_hosts_file", file, error))?;
+        Ok(())
+    }
+}
+
+fn wrong(what: &str, why: &str) -> Failure {
+    Failure::invalid_config(&format!("config.storage.ssh.{what}"), why)
+}
+
+/// Nothing may be read as an option, or expanded by ssh's own syntax ("%", "~", quotes).
+fn is_plain(text: &str, signs: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
+    !text.starts_with('-') && !text.is_empty() && text.chars().all(plain)
 }
 
 /// A program of OpenSSH's, without this process's environment and so without an agent or another's settings.
@@ -260,11 +298,16 @@ fn of_script(target: &Ssh, code: Option<i32>, reason: &str) -> Failure {
         Some(9) => Code::Conflict,
         _ => Code::StartFailed,
     };
-    let failure = Failure::new(kind, format!("on {target}: {reason}"));
+    let mut failure = Failure::new(kind, format!("on {target}: {reason}"));
     match kind {
-        Code::Conflict => failure.with_user_message(
-            "Your files could not be mounted: something else is in their place. Tell your administrator.",
-        ),
-        _ => failure,
+        // It has tried for as long as it may.
+        Code::Unavailable => failure.0.retry = Retry::AfterFix,
+        Code::Conflict => {
+            return failure.with_user_message(
+                "Your files could not be mounted: something else is in their place. Tell your administrator.",
+            );
+        }
+        _ => {}
     }
+    failure
 }

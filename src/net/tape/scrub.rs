@@ -72,6 +72,12 @@ impl Scrubber {
                     self.take_secrets(name, item);
                 }
             }
+            // A datastore's, in Azure Machine Learning; elsewhere a "key" is half of a tag.
+            Value::Object(fields) if name == "secrets" => {
+                if let Some(Value::String(key)) = fields.get_mut("key") {
+                    self.take(key);
+                }
+            }
             Value::Object(fields) => {
                 for (name, value) in fields {
                     self.take_secrets(name, value);

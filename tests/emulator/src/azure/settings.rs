@@ -1,5 +1,7 @@
 //! What `/_emulator/azure/settings` may change while the emulator runs.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::options::{AzureOptions, EndpointStyle, OperationStyle};
@@ -97,6 +99,17 @@ pub struct Settings {
     pub roles: Vec<Role>,
     pub consent_needed: Vec<String>,
     pub interaction_needed: Vec<String>,
+    /// Where each instance's sshd is; no machine listens, where none is told.
+    pub ssh: Option<Sshd>,
+}
+
+/// What an instance tells of its SSH port, if that is open.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sshd {
+    pub address: IpAddr,
+    pub port: u16,
+    pub user: String,
 }
 
 impl Settings {
@@ -131,6 +144,7 @@ impl Settings {
             roles: options.azure_roles.clone(),
             consent_needed: options.consent_needed.clone(),
             interaction_needed: options.interaction_needed.clone(),
+            ssh: None,
         }
     }
 

@@ -140,8 +140,13 @@ fn details(
         json!([])
     };
     let address = built.then(|| instance.address.to_string());
+    let sshd = settings.ssh.as_ref().filter(|_| built);
     details["connectivityEndpoints"] =
-        json!({ "publicIpAddress": null, "privateIpAddress": address });
+        json!({ "publicIpAddress": sshd.map(|sshd| sshd.address), "privateIpAddress": address });
+    if let Some(sshd) = sshd {
+        details["sshSettings"]["sshPort"] = json!(sshd.port);
+        details["sshSettings"]["adminUserName"] = json!(sshd.user);
+    }
     details["createdBy"] = json!({
         "userName": instance.created_by.user.as_deref().unwrap_or(&instance.created_by.client_id),
         "userOrgId": azure.tenant,
