@@ -41,10 +41,18 @@ def aml_spawner(auth_state: object = None, told: object = TOLD, **traits: Any) -
         return told
 
     where = {"subscription_id": "s", "resource_group": "g", "workspace": "w"}
-    spawner: Any = AMLSpawner(user=SimpleNamespace(name="ada", get_auth_state=get_auth_state), **where | traits)
+    spawner: Any = AMLSpawner(
+        user=SimpleNamespace(name="ada", groups=[], get_auth_state=get_auth_state), **where | traits
+    )
     spawner.asked = []
     spawner._program = lambda: SimpleNamespace(request=request)
     return spawner  # type: ignore[no-any-return]
+
+
+async def start_of(spawner: AMLSpawner) -> dict[str, Any]:
+    """The config of a start with the spawner's user_options, as the hub makes one."""
+    await spawner._choose()
+    return await spawner.start_config()
 
 
 @pytest.fixture(autouse=True)
@@ -156,16 +164,16 @@ async def test_the_form_offers_projects_by_the_filter_and_sizes_that_a_region_ha
 
 async def test_what_was_chosen_reaches_the_program() -> None:
     spawner = aml_spawner(choose_project=True, sizes=SIZES, location="westeurope")
-    spawner.user_options = spawner.options_from_form({"project": ["g/teaching-1"], "size": ["GPU"]})
-    config = await spawner.start_config()
+    spawner.user_options = await spawner.options_from_form({"project": ["g/teaching-1"], "size": ["GPU"]})
+    config = await start_of(spawner)
     assert (config["workspace"], config["vm_size"]) == ("teaching-1", "Standard_NC6s_v3")
     assert "location" not in config
     # Over REST a workspace's name and Azure's own name of a size will do.
     spawner.user_options = {"project": "lab", "size": "STANDARD_DS11_V2"}
-    config = await spawner.start_config()
+    config = await start_of(spawner)
     assert (config["workspace"], config["vm_size"]) == ("lab", "Standard_DS11_v2")
     spawner.user_options = {}
-    config = await spawner.start_config()
+    config = await start_of(spawner)
     assert (config["workspace"], config["vm_size"]) == ("w", "Standard_DS11_v2")
 
 
@@ -182,7 +190,7 @@ async def test_what_is_not_offered_is_refused_with_a_sentence(options: dict[str,
     spawner = aml_spawner(choose_project=True, sizes=SIZES, location="westeurope")
     spawner.user_options = options
     with pytest.raises(ChoiceRefused) as caught:
-        await spawner.start_config()
+        await start_of(spawner)
     assert caught.value.status_code == 400
     assert said in caught.value.jupyterhub_message
     assert "<script>" not in caught.value.jupyterhub_html_message
@@ -192,7 +200,7 @@ async def test_where_nothing_is_offered_nothing_can_be_chosen() -> None:
     spawner = aml_spawner()
     spawner.user_options = {"size": "Standard_M416ms_v2"}
     with pytest.raises(ChoiceRefused, match="cannot be chosen"):
-        await spawner.start_config()
+        await start_of(spawner)
 
 
 async def test_an_old_list_is_shown_while_a_new_one_is_fetched() -> None:
@@ -230,9 +238,9 @@ async def test_homes_are_where_the_predecessors_environment_says_whatever_projec
     for name, text in {"STORAGE_ACCOUNT_NAME": "homes", "RESOURCE_GROUP": "own", "LOCATION": "westeurope"}.items():
         monkeypatch.setenv(name, text)
     spawner = aml_spawner(resource_group="", mount_userspace=True)
-    storage = spawner._with_storage({"resource_group": "chosen"})["storage"]
+    storage = spawner.with_storage({"resource_group": "chosen"})["storage"]
     assert storage == {"account": "homes", "resource_group": "own", "location": "westeurope"}
-    assert spawner._mounts() == [
+    assert spawner.mounts_of_a_start() == [
         {
             "path": "~/userfiles",
             "kind": "azure_files",
@@ -242,7 +250,7 @@ async def test_homes_are_where_the_predecessors_environment_says_whatever_projec
             "mount_optional": False,
         }
     ]
-    assert "storage" not in aml_spawner(storage={})._with_storage({})
+    assert "storage" not in aml_spawner(storage={}).with_storage({})
 
 
 async def test_a_secret_of_the_storage_account_goes_with_the_credentials_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,20 +259,20 @@ async def test_a_secret_of_the_storage_account_goes_with_the_credentials_alone(m
     assert spawner.credentials() == {"kind": "developer", "storage": {"sas_token": "sig=canary"}}
     monkeypatch.setenv("STORAGE_ACCOUNT_CONN_STR", "AccountKey=canary")
     assert spawner.credentials() == {"kind": "developer", "storage": {"connection_string": "AccountKey=canary"}}
-    assert "canary" not in str(spawner._with_storage(await spawner.start_config()))
+    assert "canary" not in str(spawner.with_storage(await spawner.start_config()))
     assert aml_spawner(storage={}).credentials() is None
 
 
 def test_shares_are_mounted_by_the_instance_itself_unless_the_admin_says_so() -> None:
-    assert "method" not in aml_spawner(storage={"account": "homes"})._with_storage({})["storage"]
-    storage = aml_spawner(storage={"account": "homes"}, mount_method="data_mounts")._with_storage({})["storage"]
+    assert "method" not in aml_spawner(storage={"account": "homes"}).with_storage({})["storage"]
+    storage = aml_spawner(storage={"account": "homes"}, mount_method="data_mounts").with_storage({})["storage"]
     assert (storage["method"], "ssh" in storage) == ("data_mounts", False)
 
 
 def test_what_the_hub_needs_for_ssh_is_told_by_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     spawner = aml_spawner(storage={"account": "homes"}, mount_method="ssh", mount_ssh_key_file="keys/instances")
-    storage = spawner._with_storage({})["storage"]
+    storage = spawner.with_storage({})["storage"]
     assert (storage["account"], storage["method"]) == ("homes", "ssh")
     assert storage["ssh"] == {
         "key_file": f"{tmp_path}/keys/instances",

@@ -1,5 +1,6 @@
 """JupyterHub spawners that start single-user servers in the cloud, through the `cloudspawner` program."""
 
+from . import clouds as _clouds  # noqa: F401 - the clouds are known to CloudSpawner by it
 from .azure_ml import AMLSpawner
 from .errors import ConfigurationError, SpawnFailed
 from .fargate import (

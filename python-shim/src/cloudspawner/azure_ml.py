@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from jupyterhub.utils import maybe_future
@@ -16,9 +17,10 @@ from traitlets import Bool, Callable, Dict, Enum, Integer, List, Unicode, Union,
 
 from .azure_mounts import AzureMountTraits
 from .choices import Choices, OptionsCache
-from .errors import ChoiceRefused, ConfigurationError
+from .cloud import Cloud
+from .errors import ConfigurationError
+from .profiles import Option
 from .spawner import CloudSpawner
-from .templates import expand, namespace
 from .wire import JsonObject
 
 # Traits that are the program's settings as they stand; an empty one is left out.
@@ -37,15 +39,18 @@ _PASSED_ON = (
 _OPTIONS = OptionsCache()
 
 
-class AMLSpawner(AzureMountTraits, CloudSpawner):
-    """Gives each person a compute instance of an Azure Machine Learning workspace, and leads them to its JupyterLab.
+class AzureMl(AzureMountTraits, Cloud):
+    """What a hub says of Azure Machine Learning.
 
     In the texts of `tags`, `{username}` and `{servername}` stand for the escaped names.
     """
 
     backend: ClassVar[str] = "azure_ml"
+    class_name: ClassVar[str] = "AMLSpawner"
     mount_kind: ClassVar[str] = "azure_files"
     stop_waits: ClassVar[bool] = True
+    usual_start_timeout: ClassVar[int] = 900
+    own_names: ClassVar[tuple[str, ...]] = ("project", "size")
 
     subscription_id = Unicode(
         help="The subscription. By default the environment's SUBSCRIPTION_ID. Example: a GUID."
@@ -293,10 +298,6 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
         help="Domains beside Azure ML's own to which people may be sent. Empty by default.",
     ).tag(config=True)
 
-    @default("start_timeout")
-    def _start_timeout_of_a_machine(self) -> int:
-        return 900
-
     storage_sas_token = Unicode(
         help="""
         A shared access signature by which shares are made through the storage account itself, not Resource Manager.
@@ -331,9 +332,9 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
             return given
         return {**(given or {"kind": "developer"}), "storage": {name: secret[name]}}
 
-    def _with_storage(self, config: JsonObject) -> JsonObject:
+    def with_storage(self, config: JsonObject) -> JsonObject:
         """A chosen project has another resource group and region; homes stay where they are."""
-        config = super()._with_storage(config)
+        config = super().with_storage(config)
         if "storage" in config:
             usual = {
                 "resource_group": self._setting("resource_group", "RESOURCE_GROUP"),
@@ -376,14 +377,14 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
         return {"kind": "user_assertion", **self._app("login_"), **tokens, "service": service}
 
     async def _auth_state(self) -> JsonObject:
-        return await self.user.get_auth_state() or {}
+        return await self.spawner.user.get_auth_state() or {}
 
     async def _assigned_user(self) -> JsonObject | None:
         if not self.assigned_user:
             return None
         auth_state = await self._auth_state()
         if callable(self.assigned_user):
-            found: JsonObject = await maybe_future(self.assigned_user(self, auth_state))
+            found: JsonObject = await maybe_future(self.assigned_user(self.spawner, auth_state))
             return found
         # The claims of the id token, as AzureAdOAuthenticator keeps them.
         claims = auth_state.get("user") or {}
@@ -396,44 +397,39 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
 
     # What people choose
 
-    @default("options_form")
-    def _form_of_choices(self) -> Any:
-        return self._choices_form if self._offers_choices() else ""
-
-    @default("options_from_form")
-    def _choices_of_form(self) -> Any:
-        return _from_form
-
-    @default("apply_user_options")
-    def _choices_are_applied_by_start(self) -> Any:
-        # JupyterHub warns of options that nobody takes.
-        return (lambda _spawner, _options: None) if self._offers_choices() else None
-
-    def _offers_choices(self) -> bool:
+    def offers_choices(self) -> bool:
+        """Whether projects or sizes are to be chosen."""
         return bool(self.choose_project or self.sizes)
 
-    async def _choices_form(self, _spawner: Any) -> str:
-        return (await self._choices()).form(self.user_options)
+    async def own_options(self, override: Mapping[str, Any]) -> dict[str, Option]:
+        """Project and size, where the admin offers them and the profile does not say them."""
+        choices = await self._choices(override)
+        return choices.options() if choices else {}
 
-    async def _choices(self) -> Choices:
+    async def check_own(self, choice: JsonObject, override: Mapping[str, Any]) -> None:
+        """A size must be there in the project's region."""
+        if choices := await self._choices(override):
+            choices.check(choice, self._setting("location", "LOCATION") or None)
+
+    async def _choices(self, override: Mapping[str, Any]) -> Choices | None:
+        sizes = {} if "vm_size" in override else self.sizes
+        choose_project = self.choose_project and "workspace" not in override
+        if not (sizes or choose_project):
+            return None
         config = self.cloud_config()
         config.pop("workspace", None)
         if location := self._setting("location", "LOCATION"):
             config["location"] = location
         params: JsonObject = {"backend": self.backend, "config": config, "credentials": self.credentials()}
         key = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
-        told = await _OPTIONS.get(key, self._program(), params, self.options_max_age)
-        return Choices.of(told, self.sizes, self.project_filter if self.choose_project else None)
+        told = await _OPTIONS.get(key, self.spawner._program(), params, self.options_max_age)
+        return Choices.of(told, sizes, self.project_filter if choose_project else None)
 
-    async def _chosen(self) -> JsonObject:
-        asked = {name: value for name, value in self.user_options.items() if name in ("project", "size")}
-        if not self._offers_choices():
-            if asked:
-                raise ChoiceRefused(f"{' and '.join(asked)} cannot be chosen on this hub")
+    async def _own_settings(self) -> JsonObject:
+        choices = await self._choices(self.own_override)
+        if choices is None:
             return {}
-        choices = await self._choices()
-        region = self._setting("location", "LOCATION") or None
-        chosen = choices.check(asked, region)
+        chosen = choices.check(self.own_choice, self._setting("location", "LOCATION") or None)
         # The location of a chosen project stands in its workspace; the program asks there.
         chosen.pop("location", None)
         return chosen
@@ -469,7 +465,7 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
         config["vm_size"] = self.vm_size
         if location := self._setting("location", "LOCATION"):
             config["location"] = location
-        if chosen := await self._chosen():
+        if chosen := await self._own_settings():
             config |= chosen
             if "workspace" in chosen:
                 config.pop("location", None)
@@ -477,8 +473,7 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
         if missing := [f"AMLSpawner.{name}" for name in needed if name not in config]:
             raise ConfigurationError(f"set {', '.join(missing)}")
         if self.tags:
-            names = namespace(self.user.name, self.name)
-            config["tags"] = {key: str(text) for key, text in expand(self.tags, names, "AMLSpawner.tags").items()}
+            config["tags"] = {key: str(text) for key, text in self._filled_in("tags", self.tags).items()}
         given = {name: getattr(self, name) for name in _PASSED_ON}
         given["name_suffix"] = self._setting("compute_instance_suffix", "SPAWN_COMPUTE_INSTANCE_SUFFIX")
         given["identity"] = "" if self.identity == "service" else self.identity
@@ -486,6 +481,9 @@ class AMLSpawner(AzureMountTraits, CloudSpawner):
         return config | {name: value for name, value in given.items() if value}
 
 
-def _from_form(form_data: dict[str, list[str]]) -> JsonObject:
-    """The fields of our form, and whatever else the admin's own page sends, one value each."""
-    return {name: values[0] for name, values in form_data.items() if values}
+class AMLSpawner(AzureMl, CloudSpawner):
+    """Gives each person a compute instance of an Azure Machine Learning workspace, and leads them to its JupyterLab."""
+
+    @default("start_timeout")
+    def _start_timeout_of_a_machine(self) -> int:
+        return self.usual_start_timeout

@@ -1,4 +1,4 @@
-"""What a person may choose for an Azure ML server: its project (a workspace) and its size; as a form, and checked.
+"""What a person may choose for an Azure ML server: its project (a workspace) and its size; as options, and checked.
 
 What there is comes from the program's verb `options`, in the hub's own name, and is kept for a while: the form never
 waits for the cloud twice.
@@ -7,13 +7,13 @@ waits for the cloud twice.
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import ChoiceRefused
+from .profiles import Choice, Option
 from .program import Program
 from .wire import JsonObject
 
@@ -119,9 +119,9 @@ class Choices:
             chosen["vm_size"] = next(iter(sizes.values()))
         return chosen
 
-    def form(self, before: Mapping[str, Any]) -> str:
-        """The fields of JupyterHub's form; `before` is what was chosen the last time."""
-        fields = ""
+    def options(self) -> dict[str, Option]:
+        """The same for the form."""
+        options = {}
         if self.projects:
             texts = {
                 key: p["workspace"]
@@ -129,11 +129,11 @@ class Choices:
                 else f"{p['display_name']} ({p['workspace']})"
                 for key, p in self.projects.items()
             }
-            fields += _select("project", "Project", texts, before.get("project"))
+            options["project"] = _option("Project", texts)
         if self.sizes:
             texts = {name: f"{name}{self._details(size)}" for name, size in self.sizes_in(None).items()}
-            fields += _select("size", "Size of the machine", texts, before.get("size"))
-        return fields
+            options["size"] = _option("Size of the machine", texts)
+        return options
 
     def _details(self, size: str) -> str:
         for offer in self.offered.values():
@@ -157,13 +157,5 @@ def _list(names: Mapping[str, Any]) -> str:
     return ", ".join(names) or "none"
 
 
-def _select(name: str, label: str, texts: Mapping[str, str], before: object) -> str:
-    options = "".join(
-        f'<option value="{html.escape(key)}"{" selected" if key == before else ""}>{html.escape(text)}</option>'
-        for key, text in texts.items()
-    )
-    field = f"cloudspawner-{name}"
-    return (
-        f'<div class="mb-3"><label class="form-label" for="{field}">{label}</label>'
-        f'<select class="form-select form-control" id="{field}" name="{name}" required>{options}</select></div>'
-    )
+def _option(label: str, texts: Mapping[str, str]) -> Option:
+    return Option(label, {key: Choice(text) for key, text in texts.items()}, by_cloud=True)

@@ -14,9 +14,9 @@ from jupyterhub.utils import recursive_update
 from traitlets import Bool, Dict, Enum, Instance, Integer, List, Type, Unicode, Union, default
 from traitlets.config import Configurable
 
+from .cloud import Cloud
 from .errors import ConfigurationError
 from .spawner import CloudSpawner
-from .templates import expand, namespace
 from .wire import JsonObject
 
 
@@ -66,14 +66,15 @@ class FargateSpawnerEC2InstanceProfileAuthentication(FargateSpawnerAuthenticatio
         return {"kind": "ec2_instance_profile"}
 
 
-class FargateSpawner(CloudSpawner):
-    """Runs each single-user server as an ECS task on Fargate.
+class Fargate(Cloud):
+    """What a hub says of AWS Fargate.
 
     Either `get_run_task_args` gives RunTask's arguments, or the simple traits do. In the simple traits `{username}`
     and `{servername}` stand for the escaped names.
     """
 
     backend: ClassVar[str] = "fargate"
+    class_name: ClassVar[str] = "FargateSpawner"
     mount_kind: ClassVar[str] = "efs"
 
     aws_region = Unicode(
@@ -251,10 +252,6 @@ class FargateSpawner(CloudSpawner):
     def _authentication_of_class(self) -> FargateSpawnerAuthentication:
         return self.authentication_class(parent=self)
 
-    @default("port")
-    def _port_of_a_container(self) -> int:
-        return self.notebook_port or 8888
-
     @default("mount_userspace_location")
     def _home_of_the_jupyter_images(self) -> str:
         return "/home/jovyan"
@@ -300,10 +297,10 @@ class FargateSpawner(CloudSpawner):
             ConfigurationError: something that RunTask needs is missing, or get_run_task_args gave no dict.
         """
         if self.notebook_port:
-            self.port = self.notebook_port  # JUPYTERHUB_SERVICE_URL and the address agree
+            self.spawner.port = self.notebook_port  # JUPYTERHUB_SERVICE_URL and the address agree
         if self.get_run_task_args is None:
             return {**self.cloud_config(), "run_task": self._run_task()}
-        run_task = self.get_run_task_args(self)
+        run_task = self.get_run_task_args(self.spawner)
         if inspect.isawaitable(run_task):
             run_task = await run_task
         if not isinstance(run_task, dict):
@@ -345,7 +342,7 @@ class FargateSpawner(CloudSpawner):
         return run_task
 
     def _expanded(self, trait: str, value: Any) -> Any:
-        return expand(value, namespace(self.user.name, self.name), f"FargateSpawner.{trait}")
+        return self._filled_in(trait, value)
 
     def _endpoint_url(self) -> str:
         host, region = self.aws_ecs_host.strip().rstrip("/"), self.aws_region
@@ -353,3 +350,11 @@ class FargateSpawner(CloudSpawner):
         if not host or host.lower() in own:
             return ""
         return host if "://" in host else f"https://{host}"
+
+
+class FargateSpawner(Fargate, CloudSpawner):
+    """Runs each single-user server as an ECS task on Fargate."""
+
+    @default("port")
+    def _port_of_a_container(self) -> int:
+        return self.notebook_port or 8888

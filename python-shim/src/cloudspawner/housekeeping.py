@@ -24,6 +24,7 @@ from .polling import Question
 from .wire import GcParams, GcResult, JsonObject, ProgramError, Server, Target
 
 if TYPE_CHECKING:
+    from .cloud import Cloud
     from .program import Program
 
 # protocol.md's default for gc.
@@ -205,10 +206,6 @@ class HousekeepingTraits(Part):
         """,
     ).tag(config=True)
 
-    def gc_config(self) -> JsonObject:
-        """The backend's settings that tell where gc looks; the same for all servers of one place."""
-        return self.cloud_config()
-
     async def gc(self, *, apply: bool = False, force: bool = False, min_age_ms: int | None = None) -> GcResult:
         """Find, and with `apply` remove, what bears this hub's mark and belongs to no server of its database.
 
@@ -221,20 +218,27 @@ class HousekeepingTraits(Part):
             ConfigurationError: `apply` without hub_id.
             ProgramError: the program failed; nothing was removed on a guess.
         """
-        if apply and not self.hub_id:
+        spawner = self.spawner
+        if apply and not spawner.hub_id:
             raise ConfigurationError(f"gc with apply needs {type(self).__name__}.hub_id to be set")
-        params = self._gc_params()
-        params["apply"], params["force"] = apply, force
-        if min_age_ms is not None:
-            params["min_age_ms"] = min_age_ms
-        return await collect_garbage(self._program(), params, self._session())
+        result: GcResult = {"stale": [], "removed": [], "errors": []}
+        for cloud in spawner.clouds():
+            params = self._gc_params(cloud)
+            params["apply"], params["force"] = apply, force
+            if min_age_ms is not None:
+                params["min_age_ms"] = min_age_ms
+            found = await collect_garbage(spawner._program(), params, spawner._session())
+            result["stale"] += found["stale"]
+            result["removed"] += found["removed"]
+            result["errors"] += found["errors"]
+        return result
 
-    def _gc_params(self) -> GcParams:
+    def _gc_params(self, cloud: Cloud) -> GcParams:
         return {
-            "backend": self.backend,
-            "config": self.gc_config(),
-            "credentials": self.credentials(),
-            "hub": self._hub_name(),
+            "backend": cloud.backend,
+            "config": cloud.gc_config(),
+            "credentials": cloud.credentials(),
+            "hub": self.spawner._hub_name(),
             "keep": [],
             "min_age_ms": int(self.gc_min_age * 1000),
             "apply": False,
@@ -243,11 +247,14 @@ class HousekeepingTraits(Part):
 
     def _begin_housekeeping(self) -> None:
         """Have gc run by itself. JupyterHub gives a spawner class no hook at its start, so the first spawner begins."""
-        if not (self.hub_id and self.gc_interval):
+        spawner = self.spawner
+        if not (spawner.hub_id and self.gc_interval):
             return
-        try:
-            asyncio.get_running_loop()
-            self._program().housekeeper.look_after(self._gc_params(), self.gc_interval, self._session())
-        except Exception as error:
-            # Settings that are missing are told by the start that needs them.
-            self.log.debug("gc does not run by itself yet: %s", error)
+        for cloud in spawner.clouds():
+            try:
+                asyncio.get_running_loop()
+                keeper = spawner._program().housekeeper
+                keeper.look_after(self._gc_params(cloud), self.gc_interval, spawner._session())
+            except Exception as error:
+                # Settings that are missing are told by the start that needs them.
+                spawner.log.debug("gc does not run by itself yet: %s", error)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from traitlets import HasTraits
 
 from .wire import JsonObject
 
 if TYPE_CHECKING:
-    from .program import Program
+    from .spawner import CloudSpawner
 
 
 class Part(HasTraits):
-    """Base of the parts; `CloudSpawner` and the clouds' classes give what is only named here."""
+    """Base of the parts; the clouds give what is only named here."""
 
     backend: ClassVar[str] = ""
-    # The hub gives these to the spawner, and its admin the last.
-    user: Any
-    name: Any
-    log: Any
-    _log_name: Any
-    hub_id: Any
+    #: The class in whose section of the configuration its traits stand, for messages.
+    class_name: ClassVar[str] = "CloudSpawner"
+
+    @property
+    def spawner(self) -> CloudSpawner:
+        """The spawner that JupyterHub knows; a part of it is it."""
+        return cast("CloudSpawner", self)
 
     def cloud_config(self) -> JsonObject:
         """The backend's settings for every verb but start; cheap, since each poll asks for it."""
@@ -30,12 +31,3 @@ class Part(HasTraits):
     def credentials(self) -> JsonObject | None:
         """The admin's explicit credentials, or None for the cloud's own chain."""
         return None
-
-    def _program(self) -> Program:
-        raise NotImplementedError
-
-    def _hub_name(self) -> str:
-        raise NotImplementedError
-
-    def _session(self) -> Any:
-        raise NotImplementedError

@@ -14,13 +14,15 @@ class Record:
     Attributes:
         cloud: the program's state, opaque.
         url: the server's address, empty until it is known.
-        profile: what the user chose, for the spawners that offer a choice.
+        profile: what the user chose, where there is something to choose: the profile and its options, written out.
+        backend: the cloud that the server is on.
         foreign: a stored state that is not ours; kept as it is.
     """
 
     cloud: JsonObject | None = None
     url: str = ""
-    profile: str | None = None
+    profile: JsonObject | None = None
+    backend: str = ""
     foreign: object = None
 
     @classmethod
@@ -32,15 +34,21 @@ class Record:
         if not isinstance(cloud, dict):
             # Another spawner's state of a server that was stopped holds nothing but empty values.
             return cls(foreign=stored) if any(stored.values()) else cls()
-        return cls(cloud or None, url if isinstance(url, str) else "", profile if isinstance(profile, str) else None)
+        backend = stored.get("backend") or cloud.get("backend")
+        return cls(
+            cloud or None,
+            url if isinstance(url, str) else "",
+            profile if isinstance(profile, dict) else None,
+            backend if isinstance(backend, str) else "",
+        )
 
-    def dump(self, backend: str) -> JsonObject:
+    def dump(self) -> JsonObject:
         """What goes into the database; empty without a server."""
         if isinstance(self.foreign, dict):
             return {**self.foreign}
         if self.cloud is None:
             return {}
-        return {"cloud": self.cloud, "url": self.url, "profile": self.profile, "backend": backend}
+        return {"cloud": self.cloud, "url": self.url, "profile": self.profile, "backend": self.backend}
 
     def learn(self, url: object, cloud: object) -> bool:
         """Take url and state from an answer; returns whether anything is new."""

@@ -16,21 +16,21 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import url_path_join
 from traitlets import Dict, List, Unicode, default
 
-from .errors import ConfigurationError, spawn_exception
+from .choosing import ChoosingTraits
+from .errors import ChoiceRefused, ConfigurationError, spawn_exception
 from .housekeeping import HousekeepingTraits
 from .metrics import StageClock
 from .polling import Question
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
-from .storage import StorageTraits
 from .wire import (
     Event,
     JsonObject,
@@ -54,14 +54,12 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
-    """Starts single-user servers through the `cloudspawner` program; base of one class a cloud.
+class CloudSpawner(ChoosingTraits, HousekeepingTraits, Spawner):
+    """Starts single-user servers through the `cloudspawner` program, on the cloud of the profile that a person chose.
 
-    A subclass names its `backend` and gives `cloud_config`, `start_config` and `credentials`.
+    Base of the classes that have one cloud alone.
     """
 
-    #: Whether a stop answers only when the server has ended, as where it can be started again at once.
-    stop_waits: ClassVar[bool] = False
     #: Pause between two looks for the address of a server that was still starting when the hub restarted.
     _url_pause: float = 2.0
 
@@ -106,7 +104,7 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
         self._life = 0
         self._burial = asyncio.Lock()
         self._progress = Progress()
-        self._stages = StageClock(self.backend)
+        self._stages = StageClock("")
 
     @default("ip")
     def _ip_of_a_container(self) -> str:
@@ -120,31 +118,18 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
     def _start_timeout_of_a_cloud(self) -> int:
         return 300
 
-    # What a cloud's class gives
-
-    async def start_config(self) -> JsonObject:
-        """The backend's settings for a start; asked for once a start."""
-        return self.cloud_config()
-
-    async def start_credentials(self) -> JsonObject | None:
-        """The credentials of a start, where they differ from those of every other verb."""
-        return self.credentials()
-
-    def server_scheme(self) -> str:
-        """The scheme that the single-user server speaks."""
-        return "https" if self.internal_ssl else "http"
-
     # State
 
     def get_state(self) -> JsonObject:
         """What the hub keeps in its database; free of secrets."""
-        return {**super().get_state(), **self._record.dump(self.backend)}
+        return {**super().get_state(), **self._record.dump()}
 
     def load_state(self, state: JsonObject) -> None:
         """Take back what `get_state` gave; a state that it did not give is kept as it is, and never raises."""
         super().load_state(state)
         self._look_now = True
         self._record = Record.load(state)
+        self._take_up(self._record)
         if self._record.foreign is not None:
             self.log.error(
                 "%s: the stored state is not cloudspawner's, so the server counts as running; "
@@ -158,6 +143,7 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
         super().clear_state()
         self._life += 1
         self._forget()
+        self._chosen = None
         self._progress.close()
         self._progress = Progress()
 
@@ -206,8 +192,11 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
             program = self._program()
         except ProgramError as error:
             raise self._start_failed(error) from error
-        except BaseException:
+        except BaseException as error:
             self._call, self._exit_status = None, 1
+            if isinstance(error, ChoiceRefused):
+                # The hub keeps what it was asked for, for the next start without options.
+                self.orm_spawner.user_options = None
             raise
         self._running = asyncio.ensure_future(program.perform(call))
         try:
@@ -226,13 +215,18 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
         return self._record.url
 
     async def _start_params(self) -> StartParams:
-        config = self._with_storage(await self.start_config())
+        chosen = self._chosen or await self._choose()
+        cloud = self.cloud
+        self._record.profile = chosen.options if chosen.profile.slug else None
+        self._record.backend = cloud.backend
+        self._stages = StageClock(cloud.backend)
+        config = cloud.with_storage(await cloud.start_config())
         return {
-            "backend": self.backend,
+            "backend": cloud.backend,
             "server": self._identity(),
             "attempt": uuid.uuid4().hex,
             "config": config,
-            "credentials": await self.start_credentials(),
+            "credentials": await cloud.start_credentials(),
             "spec": self._spec(),
             "state": None,
         }
@@ -245,12 +239,12 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
             "args": [str(word) for word in self.get_args()],
             "env": {str(name): str(value) for name, value in self.get_env().items() if value is not None},
             "port": self.port,
-            "scheme": self.server_scheme(),
+            "scheme": self.cloud.server_scheme(),
             "service_prefix": self.server.base_url if self.server else "/",
             "user_options": options,
             "cpu_limit": self.cpu_limit or None,
             "mem_limit_mib": math.ceil(self.mem_limit / 2**20) if self.mem_limit else None,
-            "mounts": self._mounts(),
+            "mounts": self.cloud.mounts_of_a_start(),
         }
 
     def _on_state(self, state: JsonObject) -> None:
@@ -317,6 +311,7 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
         if self._record.cloud is None:
             return 0  # nothing is ever created without a state
         life = self._life
+        await self._choose_again()
         answer = await self._program().polls.ask(self._question)
         if life != self._life:
             return self._exit_status  # stopped or started meanwhile: the answer is of another life
@@ -331,7 +326,8 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
         return None
 
     def _question(self) -> Question:
-        return Question(self.backend, self.cloud_config(), self.credentials(), self._max_age_ms(), self._target())
+        cloud = self.cloud
+        return Question(cloud.backend, cloud.cloud_config(), cloud.credentials(), self._max_age_ms(), self._target())
 
     def _note_activity(self, told: object) -> bool:
         """What the cloud knows of the server's last use, for the idle culler; returns whether it is news."""
@@ -365,6 +361,16 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
                     self._exit_status = code if isinstance(code, int) else 1
                     self.log.info("%s: ended: %s", self._log_name, answer.get("reason") or answer.get("phase"))
         return self._exit_status
+
+    async def delete_forever(self) -> None:
+        """The hub deletes the server: each cloud does what it does then."""
+        for cloud in self.clouds():
+            await cloud.delete_forever()
+
+    async def rename_storage(self, old: str, new: str) -> JsonObject | None:
+        """Tell each cloud's storage of a person who was renamed; gives what was renamed last."""
+        renamed = [await cloud.rename_storage(old, new) for cloud in self.clouds()]
+        return next((share for share in reversed(renamed) if share), None)
 
     async def get_url(self) -> str:
         """The server's address, as the hub asks for it after a restart; waits for a server that is still starting."""
@@ -412,14 +418,16 @@ class CloudSpawner(HousekeepingTraits, StorageTraits, Spawner):
 
     async def _stop_cloud(self, reason: str, pauses: tuple[float, ...]) -> None:
         try:
+            await self._choose_again()
+            cloud = self.cloud
             stop: StopParams = {
-                "backend": self.backend,
-                "config": self.cloud_config(),
-                "credentials": self.credentials(),
+                "backend": cloud.backend,
+                "config": cloud.cloud_config(),
+                "credentials": cloud.credentials(),
                 "server": self._identity(),
                 "state": self._record.cloud,
                 "reason": reason,
-                "wait": self.stop_waits,
+                "wait": cloud.stop_waits,
             }
             await self._program().stops.stop(stop, pauses)
         except Exception:

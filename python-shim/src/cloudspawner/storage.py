@@ -98,8 +98,9 @@ class StorageTraits(Part):
         JupyterHub deletes the default server with its user alone (`DELETE /users/:name`), a named one also by itself:
         so the default one's call is the one that means the person.
         """
-        if self.delete_storage and self.storage and not self.name:
-            await self._share("delete", self.user.name)
+        spawner = self.spawner
+        if self.delete_storage and self.storage and not spawner.name:
+            await self._share("delete", spawner.user.name)
 
     async def rename_storage(self, old: str, new: str) -> JsonObject | None:
         """Tell the storage of a person who was renamed; without it the new name begins with nothing. May be repeated.
@@ -116,7 +117,8 @@ class StorageTraits(Part):
         """
         return await self._share("rename", old, to=new)
 
-    def _mounts(self) -> list[JsonObject]:
+    def mounts_of_a_start(self) -> list[JsonObject]:
+        """What a new server mounts."""
         usual: JsonObject = {
             "kind": self.mount_kind,
             "read_only": False,
@@ -127,28 +129,29 @@ class StorageTraits(Part):
         own = [{"path": self.mount_userspace_location}] if self.mount_userspace else []
         return [{**usual, **self._filled_in("mounts", mount)} for mount in [*own, *self.mounts]]
 
-    def _with_storage(self, config: JsonObject) -> JsonObject:
+    def with_storage(self, config: JsonObject) -> JsonObject:
+        """A config with where storage is."""
         return {**config, "storage": self._filled_in("storage", self.storage)} if self.storage else config
 
     def _filled_in(self, trait: str, value: Any) -> Any:
-        return expand(value, namespace(self.user.name, self.name), f"{type(self).__name__}.{trait}")
+        return expand(value, namespace(self.spawner.user.name, self.spawner.name), f"{self.class_name}.{trait}")
 
     async def _share(self, action: str, user: str, to: str | None = None) -> JsonObject | None:
         params: ShareParams = {
             "backend": self.backend,
-            "config": self._with_storage(self.cloud_config()),
+            "config": self.with_storage(self.cloud_config()),
             "credentials": self.credentials(),
-            "hub": self._hub_name(),
+            "hub": self.spawner._hub_name(),
             "storage_id": self.storage_id,
             "user": user,
             "action": action,
             "to": to,
         }
         try:
-            result = await self._program().request("share", params, timeout_ms=_TIMEOUT_MS)
+            result = await self.spawner._program().request("share", params, timeout_ms=_TIMEOUT_MS)
         except ProgramError as error:
             if error.code != "not_found":
                 raise
             return None
-        self.log.info("%s: storage of %s: %s", self._log_name, user, action)
+        self.spawner.log.info("%s: storage of %s: %s", self.spawner._log_name, user, action)
         return cast("JsonObject", result["share"])
