@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from cloudspawner import FargateSpawner
 from cloudspawner.program import Program
+from real_hub import make_hub, server_url
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_program.py"))]
 STATE = {"v": 1, "backend": "fargate", "data": {"attempt": "a", "ref": None}}
@@ -28,6 +29,10 @@ STARTED = {"url": URL, "state": STATE_WITH_REF}
 SECRET = "canary-7f3a"
 
 LOG = logging.getLogger("cloudspawner-tests")
+
+
+def start_steps(url: str) -> list[list[Any]]:
+    return [["state", STATE], ["ack"], ["state", STATE_WITH_REF], ["result", {"url": url, "state": STATE_WITH_REF}]]
 
 
 class Fake:
@@ -93,6 +98,7 @@ def db() -> Iterator[Any]:
     session.get_bind().dispose()
 
 
+__all__ = ["make_hub", "server_url"]
 MakeSpawner = Callable[..., FargateSpawner]
 
 
@@ -100,27 +106,32 @@ MakeSpawner = Callable[..., FargateSpawner]
 def make_spawner(fake: Fake, db: Any, programs: None) -> MakeSpawner:
     """Makes spawners as the hub does: from its database, with its settings."""
 
-    def make(user: str = "ada", name: str = "", config: dict[str, Any] | None = None, **traits: Any) -> FargateSpawner:
+    def make(
+        user: str = "ada",
+        name: str = "",
+        config: dict[str, Any] | None = None,
+        kind: Any = FargateSpawner,
+        **traits: Any,
+    ) -> FargateSpawner:
         row = db.query(orm.User).filter_by(name=user).one_or_none() or orm.User(name=user)
         db.add(row)
         db.commit()
         merged = Config(
+            CloudSpawner={"program": fake.argv, "program_env": fake.env},
             FargateSpawner={
-                "program": fake.argv,
-                "program_env": fake.env,
                 "cluster": "hub",
                 "task_definition": "lab:2",
                 "container_name": "notebook",
                 "subnets": ["subnet-1"],
                 **traits,
-            }
+            },
         )
         merged.merge(Config(config or {}))
         settings = {
             "cookie_secret": SECRET.encode() * 4,
             "hub": Hub(base_url="/hub/"),
             "config": merged,
-            "spawner_class": FargateSpawner,
+            "spawner_class": kind,
             "allow_named_servers": True,
         }
         owner = User(row, settings, db)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from cloudspawner.azure_ml import AMLSpawner
+from cloudspawner.azure_ml import AzureMl
 from cloudspawner.azure_mounts import AzureMountTraits
-from cloudspawner.fargate import FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication
+from cloudspawner.choosing import ChoosingTraits
+from cloudspawner.fargate import Fargate, FargateSpawnerSecretAccessKeyAuthentication
 from cloudspawner.housekeeping import HousekeepingTraits
 from cloudspawner.spawner import CloudSpawner
 from cloudspawner.storage import StorageTraits
@@ -12,18 +13,19 @@ from cloudspawner.storage import StorageTraits
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
 END = "<!-- end of traits -->\n"
-PARTS = {CloudSpawner: (HousekeepingTraits, StorageTraits), AMLSpawner: (AzureMountTraits,)}
+PARTS = {CloudSpawner: (ChoosingTraits, HousekeepingTraits, StorageTraits), AzureMl: (AzureMountTraits,)}
 
 
 def table() -> str:
     """A table for each class, sorted by trait."""
     parts = []
-    for kind in (FargateSpawner, FargateSpawnerSecretAccessKeyAuthentication, AMLSpawner, CloudSpawner):
+    for kind in (Fargate, FargateSpawnerSecretAccessKeyAuthentication, AzureMl, CloudSpawner):
         own = kind.class_own_traits(config=True)
         for part in PARTS.get(kind, ()):
             own |= part.class_own_traits(config=True)
         rows = [f"| `{name}` | {' '.join((trait.help or '').split())} |" for name, trait in sorted(own.items())]
-        title = f"`c.{kind.__name__}`" + (", for every cloud" if kind is CloudSpawner else "")
+        name = getattr(kind, "class_name", kind.__name__)
+        title = f"`c.{name}`" + (", for every cloud" if kind is CloudSpawner else "")
         parts.append("\n".join([title, "", "| trait | meaning |", "|---|---|", *rows, "", ""]))
     return "\n".join(parts)
 

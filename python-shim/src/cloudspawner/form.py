@@ -42,9 +42,8 @@ def render(menu: Menu, before: Mapping[str, Any], last_time: str = "") -> str:
         return f"{last_time}<p>No kind of server is offered to you here. Please ask the hub's administrator.</p>"
     if not menu.profiles[0].slug:
         return last_time + _STYLE + _options(menu.profiles[0], "cloudspawner", before)
-    wanted = before.get("profile") or menu.default
-    if wanted not in {profile.slug for profile in menu.profiles}:
-        wanted = menu.profiles[0].slug
+    slugs = [profile.slug for profile in menu.profiles]
+    wanted = next((slug for slug in (before.get("profile"), menu.default) if slug in slugs), slugs[0])
     profiles = "".join(
         _profile(profile, f"cloudspawner-{number}", profile.slug == wanted, before)
         for number, profile in enumerate(menu.profiles)

@@ -31,6 +31,7 @@ from .polling import Question
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
+from .storage import StorageTraits
 from .wire import (
     Event,
     JsonObject,
@@ -54,7 +55,7 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(ChoosingTraits, HousekeepingTraits, Spawner):
+class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
     """Starts single-user servers through the `cloudspawner` program, on the cloud of the profile that a person chose.
 
     Base of the classes that have one cloud alone.
@@ -365,11 +366,11 @@ class CloudSpawner(ChoosingTraits, HousekeepingTraits, Spawner):
     async def delete_forever(self) -> None:
         """The hub deletes the server: each cloud does what it does then."""
         for cloud in self.clouds():
-            await cloud.delete_forever()
+            await StorageTraits.delete_forever(cloud)
 
     async def rename_storage(self, old: str, new: str) -> JsonObject | None:
         """Tell each cloud's storage of a person who was renamed; gives what was renamed last."""
-        renamed = [await cloud.rename_storage(old, new) for cloud in self.clouds()]
+        renamed = [await StorageTraits.rename_storage(cloud, old, new) for cloud in self.clouds()]
         return next((share for share in reversed(renamed) if share), None)
 
     async def get_url(self) -> str:
