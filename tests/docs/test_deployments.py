@@ -16,7 +16,7 @@ from support import deployments
 from support.binaries import REPOSITORY
 
 # What JupyterHub itself reads of a deployment's variables.
-HUBS_OWN = {"azure_ad_auth_spawn_on_aml": {"JUPYTERHUB_CRYPT_KEY"}}
+HUBS_OWN = {name: {"JUPYTERHUB_CRYPT_KEY"} for name in ("azure_ad_auth_spawn_on_aml", "both_clouds")}
 
 
 class Watched(dict[str, str]):
@@ -42,9 +42,9 @@ class Watched(dict[str, str]):
         return super().get(name, otherwise)
 
 
-async def logged_in() -> dict[str, str]:
+async def logged_in() -> dict[str, Any]:
     """What a log-in left."""
-    return {"refresh_token": "x"}
+    return {"refresh_token": "x", "user": {"oid": "x", "tid": "x"}}
 
 
 @pytest.mark.parametrize("name", deployments.ON_AML)

@@ -17,7 +17,7 @@ HUB_KEY = ("AKIAHUB", "hub-secret")
 """Of a hub on Fargate that may do what the deployment's policy says."""
 FILE_SYSTEM = "fs-0a1b2c3d4e5f60718"
 """The emulator's own."""
-ON_AML = ("no_auth_spawn_on_aml", "no_auth_spawn_on_aml_with_userspaces", "azure_ad_auth_spawn_on_aml")
+ON_AML = ("no_auth_spawn_on_aml", "no_auth_spawn_on_aml_with_userspaces", "azure_ad_auth_spawn_on_aml", "both_clouds")
 
 
 def config(name: str) -> Path:
@@ -48,6 +48,14 @@ def filled(name: str, azure: Azure) -> dict[str, str]:
         "SAS_TOKEN": "",
         "HOST": "localhost:8000",
         "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
+        # The emulator's own; what stays empty has its default.
+        "AWS_REGION": "eu-west-1",
+        "NOTEBOOK_CLUSTER": "",
+        "NOTEBOOK_TASK_DEFINITION": "",
+        "NOTEBOOK_CONTAINER": "",
+        "NOTEBOOK_SUBNETS": "subnet-0123abcd",
+        "NOTEBOOK_SECURITY_GROUPS": "sg-0123abcd",
+        "HUB_CONNECT_URL": "",
     }
     return {name: values[name] for name in variables(name)}
 
