@@ -3,7 +3,6 @@
 Every test that uses `Azure` has its requests checked at its end (`azure_contract`); here the check itself is tested too.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 
 from support import azure_contract, program
-from support.azure import APP, Azure
-from support.binaries import clean_environment
+from support.azure import Azure
+from support.azure_examples import GUID, answers, ask, examples, instance, responses, started
 from support.canned import ABSENT, Canned
 
 pytestmark = pytest.mark.skipif(
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.skipif(
 
 Json = dict[str, Any]
 
-GUID = "00000000-0000-0000-0000-000000000000"
 SUBNET = f"/subscriptions/{GUID}/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
 SCRIPT = {"scriptSource": "inline", "scriptData": "ZWNobyBoZWxsbw==", "scriptArguments": "a b", "timeout": "15m"}
 RECURRENCE = {"frequency": "Day", "interval": 1, "timeZone": "UTC", "schedule": {"hours": [18], "minutes": [0]}}
@@ -105,37 +103,6 @@ def test_a_call_that_the_swagger_does_not_have_is_reported(method: str, path: st
     assert bool(faults) == bool(fault)
 
 
-def examples(pattern: str) -> list[Any]:
-    """Each official example that matches, by its path."""
-    files = sorted(azure_contract.FOLDER.glob(pattern))
-    return [pytest.param(file, id=str(file.relative_to(azure_contract.FOLDER))) for file in files]
-
-
-def responses(file: Path | str) -> dict[int, Json]:
-    """An example's answers by their status."""
-    example: Json = json.loads((azure_contract.FOLDER / file).read_text())
-    return {int(status): answer for status, answer in example["responses"].items()}
-
-
-def answers(pattern: str) -> list[Any]:
-    """Each answer of each example that matches."""
-    return [
-        pytest.param(status, answer, id=f"{example.id}-{status}")
-        for example in examples(pattern)
-        for status, answer in responses(example.values[0]).items()
-    ]
-
-
-RUNNING = "aml-2024-04-01/Compute/get/ComputeInstance.json"
-
-
-def instance(**inner: object) -> Json:
-    """The example of an instance, with other properties of its own where they are given."""
-    answer: Json = responses(RUNNING)[200]
-    answer["body"]["properties"]["properties"] |= inner
-    return answer
-
-
 @pytest.fixture
 def cloud() -> Iterator[Canned]:
     """An Azure without an instance, which takes a PUT and then has the example's one."""
@@ -143,32 +110,6 @@ def cloud() -> Iterator[Canned]:
         canned.give("workspace", 200, responses("aml-2024-04-01/Workspace/get.json")[200])
         canned.give("list", 200, responses("aml-2024-04-01/Compute/list.json")[200])
         yield canned
-
-
-def ask(cloud: Canned, verb: str, on_stop: str = "stop", **params: object) -> program.Finished:
-    """One run against it."""
-    config = {
-        "subscription_id": GUID, "resource_group": "g", "workspace": "w", "vm_size": "STANDARD_NC6", "on_stop": on_stop,
-        "management_endpoint": cloud.url, "authority_host": cloud.url,
-    }  # fmt: skip
-    credentials = {"kind": "client_secret", "tenant_id": GUID, "client_id": APP[0], "client_secret": APP[1]}
-    usual: Json = {"backend": "azure_ml", "config": config, "credentials": credentials}
-    if verb != "poll":
-        usual |= {"server": {"hub": "prod", "user": "ada", "name": ""}, "state": None}
-    if verb == "start":
-        spec = {"command": [], "args": [], "env": {}, "port": 8888, "scheme": "http", "service_prefix": "/user/ada/"}
-        usual |= {"attempt": "attempt-0001", "spec": spec}
-    request: Json = {"v": 1, "verb": verb, "timeout_ms": 20_000, "params": {**usual, **params}}
-    return program.run(verb, request, clean_environment())
-
-
-def started(cloud: Canned) -> Json:
-    """The state after a start of which every answer is an example."""
-    cloud.give("get", 404, ABSENT)
-    cloud.give("put", 201, responses("aml-2024-04-01/Compute/createOrUpdate/ComputeInstance.json")[201])
-    cloud.give("get", 200, instance())
-    state: Json = ask(cloud, "start").result["state"]
-    return state
 
 
 @pytest.mark.parametrize("file", examples("aml-*/Compute/get/*.json"))

@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from support import azure_contract
+from support import azure_bodies, azure_contract
 from support.emulator import Emulator
 
 Json = dict[str, Any]
@@ -36,6 +36,7 @@ class Azure(Emulator):
     def check(self, requests: list[Json]) -> None:
         """Fails where a request does not fit."""
         azure_contract.check(requests)
+        azure_bodies.check(requests)
 
     def azure_admin(self, where: str, body: object = None, method: str | None = None) -> Any:
         """One call of Azure's part of the admin endpoint."""

@@ -7,7 +7,7 @@ keys, so those are looked for separately.
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def request_faults(request: Json) -> list[str]:
         return []
     found = [
         [_parameter(document, file, parameter) for parameter in operations[method].get("parameters", [])]
-        for pattern, document, file, operations in _templates()
+        for pattern, document, file, operations in templates()
         if method in operations and pattern.fullmatch(path)
     ]
     if not found:
@@ -77,11 +77,11 @@ def _query_faults(parameters: list[Json], query: Json) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _templates() -> list[tuple[re.Pattern[str], Json, Path, Json]]:
+def templates() -> list[tuple[re.Pattern[str], Json, Path, Json]]:
     """Every path of Resource Manager as a pattern, with its file and its operations."""
     templates = []
     for file in sorted(FOLDER.glob("swagger/*/*.json")):
-        document = json.loads(file.read_text())
+        document = document_of(file)
         for template, operations in document.get("paths", {}).items():
             pattern = re.sub(r"\\{[^/]*?\\}", "[^/]+", re.escape(template))
             # Resource Manager takes names in any case of letters.
@@ -94,12 +94,21 @@ def _parameter(document: Json, file: Path, parameter: Json) -> Json:
     if reference is None:
         return parameter
     where, _, name = reference.partition("#/parameters/")
-    if where:
-        common = re.search(r"/(v\d)/types\.json$", where)
-        elsewhere = _common(common[1]) if common else file.with_name(Path(where).name)
-        document = json.loads(elsewhere.read_text())
-    found: Json = document["parameters"][name]
+    found: Json = (document_of(file_of(where, file)) if where else document)["parameters"][name]
     return found
+
+
+def file_of(reference: str, file: Path) -> Path:
+    """The file that a reference in another names."""
+    common = re.search(r"/(v\d)/types\.json$", reference)
+    return _common(common[1]) if common else file.with_name(Path(reference).name)
+
+
+@cache
+def document_of(file: Path) -> Json:
+    """A file of the swagger."""
+    document: Json = json.loads(file.read_text())
+    return document
 
 
 def _common(version: str) -> Path:
