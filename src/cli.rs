@@ -1,75 +1,37 @@
 //! The command line, and how the rooms are put together for it.
+//!
+//! `arguments` is what may stand there, `by_hand` makes requests of it, `session` answers them, `terminal` and `show` are what a
+//! person sees.
+
+mod arguments;
+mod by_hand;
+mod lines;
+mod session;
+mod show;
+mod terminal;
+
+pub use arguments::Cli;
 
 use crate::backend::Surroundings;
 use crate::context::Context;
+use crate::error::Failure;
 use crate::net::Door;
 use crate::net::limiter::Limiter;
 use crate::net::live::Live;
+use crate::net::rehearsal::Rehearsal;
 use crate::net::tape::{Recorder, Replayer};
 use crate::ops::Ops;
 use crate::redact::Redactor;
 use crate::serve::{Service, daemon, one_shot};
-use clap::{Parser, Subcommand};
-use std::io::Write;
+use crate::wire::{Code, Frame};
+use arguments::Command;
+use session::Session;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-
-/// Starts, polls and stops JupyterHub's single-user servers in the cloud.
-///
-/// Each command reads one JSON request from stdin and writes JSON lines to stdout, the last of which is the result or the
-/// error. Logs go to stderr; CLOUDSPAWNER_LOG sets how much (error, warn, info, debug).
-#[derive(Debug, Parser)]
-#[command(name = "cloudspawner", version)]
-pub struct Cli {
-    /// Write every exchange with the cloud into this folder, without secrets [env: CLOUDSPAWNER_RECORD]
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "replay")]
-    record: Option<PathBuf>,
-    /// Answer from the recordings in this folder instead of the cloud [env: CLOUDSPAWNER_REPLAY]
-    #[arg(long, global = true, value_name = "DIR")]
-    replay: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Clone, Copy, Subcommand)]
-enum Command {
-    /// Start a server and wait until it runs
-    Start,
-    /// Tell how servers are
-    Poll,
-    /// Stop a server
-    Stop,
-    /// Tell (and with "apply" remove) what no server of the hub needs
-    Gc,
-    /// Tell whether the settings can work
-    Check,
-    /// Find, or make, a person's own storage
-    Share,
-    /// Tell what a person may choose from: projects and sizes
-    Options,
-    /// Tell what a server wrote last
-    Logs,
-    /// Answer many requests at once until stdin ends; this is what the Python shim uses
-    Serve,
-}
-
-impl Command {
-    fn verb(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Poll => "poll",
-            Self::Stop => "stop",
-            Self::Gc => "gc",
-            Self::Check => "check",
-            Self::Share => "share",
-            Self::Options => "options",
-            Self::Logs => "logs",
-            Self::Serve => "serve",
-        }
-    }
-}
 
 /// Runs the command that was given, and answers with the exit code.
 ///
@@ -78,10 +40,23 @@ impl Command {
 pub fn run(cli: &Cli) -> std::io::Result<u8> {
     let context = Context::of_this_process();
     let redactor = Redactor::default();
-    log_to_stderr(&context, &redactor);
+    let person = std::io::stdout().is_terminal() && !cli.json;
+    log_to_stderr(&context, &redactor, least_to_log(cli, person));
+    let requests = match by_hand::requests(&cli.command, &context) {
+        Ok(requests) => requests,
+        Err(why) => return Ok(refuse(&why, person)),
+    };
+    let mut door = door(cli, &context)?;
+    let rehearsal = cli.command.dry_run().map(|asked| {
+        let inner = (!asked.offline).then(|| door.clone());
+        Arc::new(Rehearsal::new(inner))
+    });
+    if let Some(rehearsal) = &rehearsal {
+        door = rehearsal.clone();
+    }
     let service = Service {
         ops: Ops::new(&Surroundings {
-            door: door(cli, &context)?,
+            door,
             limiter: Arc::new(Limiter::default()),
             serves: matches!(cli.command, Command::Serve),
             context,
@@ -93,22 +68,43 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
         .enable_all()
         .build()?;
     let exit_code = runtime.block_on(async {
-        match cli.command {
-            Command::Serve => {
-                ignore_signals()?;
-                daemon::run(service, tokio::io::stdin(), tokio::io::stdout()).await;
-                Ok(0)
-            }
-            verb => {
-                let interrupted = interrupted()?;
-                let (from, to) = (tokio::io::stdin(), tokio::io::stdout());
-                Ok(one_shot::run(service, verb.verb(), from, to, interrupted).await)
-            }
+        if matches!(cli.command, Command::Serve) {
+            ignore_signals()?;
+            daemon::run(service, tokio::io::stdin(), tokio::io::stdout()).await;
+            return Ok(0);
         }
+        let session = Session {
+            service,
+            person,
+            interrupted: interrupted()?,
+            rehearsal,
+        };
+        Ok(session.run(&cli.command, &requests).await)
     });
     // A read of stdin may still be waiting in its thread; nobody waits for it.
     runtime.shutdown_background();
     exit_code
+}
+
+/// The flags do not make a request.
+fn refuse(why: &str, person: bool) -> u8 {
+    let failure = Failure::new(Code::BadRequest, why);
+    let error = *failure.0;
+    if person {
+        terminal::write(&show::error(&error));
+    } else if let Ok(line) = serde_json::to_string(&Frame::Error { id: None, error }) {
+        terminal::write(&line);
+    }
+    one_shot::EXIT_UNREADABLE
+}
+
+/// A person reads results; a dry run fails on purpose.
+fn least_to_log(cli: &Cli, person: bool) -> &'static str {
+    match (cli.command.dry_run(), person) {
+        (Some(_), _) => "error",
+        (None, true) => "warn",
+        (None, false) => "info",
+    }
 }
 
 fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
@@ -131,11 +127,11 @@ fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
 
 /// Only this crate speaks: the signer, HTTP/2 and the credential chain write headers and whole answers, with the credentials in
 /// them, into their logs. What goes wrong there is in this crate's own errors.
-fn log_to_stderr(context: &Context, redactor: &Redactor) {
+fn log_to_stderr(context: &Context, redactor: &Redactor, least: &str) {
     let level = context
         .env("CLOUDSPAWNER_LOG")
         .filter(|level| ["error", "warn", "info", "debug", "trace"].contains(level))
-        .unwrap_or("info");
+        .unwrap_or(least);
     let redactor = redactor.clone();
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,cloudspawner={level}")))
@@ -170,13 +166,18 @@ fn ignore_signals() -> std::io::Result<()> {
     Ok(())
 }
 
-fn interrupted() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Cancelled when the process is asked to stop.
+fn interrupted() -> std::io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+    let interrupted = CancellationToken::new();
+    let token = interrupted.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
+        token.cancel();
+    });
+    Ok(interrupted)
 }

@@ -46,6 +46,7 @@ impl Redactor {
             Request::Share(p) => (&p.config, &p.credentials),
             Request::Options(p) => (&p.config, &p.credentials),
             Request::Logs(p) => (&p.config, &p.credentials),
+            Request::List(p) => (&p.config, &p.credentials),
             Request::Stats(_) | Request::Cancel(_) => return self.hold_all(secrets),
         };
         collect(credentials.expose(), &mut secrets);

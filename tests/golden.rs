@@ -4,12 +4,12 @@
 
 use cloudspawner::backend::Record;
 use cloudspawner::wire::reply::{
-    CancelResult, CheckResult, GcResult, LogsResult, OptionsResult, PollResult, ShareResult,
-    StartResult, StatsResult, StopResult,
+    CancelResult, CheckResult, DryRunResult, GcResult, ListResult, LogsResult, OptionsResult,
+    PollResult, ShareResult, StartResult, StatsResult, StopResult,
 };
 use cloudspawner::wire::{
-    CancelParams, CheckParams, Envelope, Frame, GcParams, LogsParams, OptionsParams, PollParams,
-    ShareAction, ShareParams, StartParams, StatsParams, StopParams,
+    CancelParams, CheckParams, Envelope, Frame, GcParams, ListParams, LogsParams, OptionsParams,
+    PollParams, ShareAction, ShareParams, StartParams, StatsParams, StopParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +56,8 @@ fn every_reply_is_read_and_written_as_it_stands() {
     round_trip::<ShareResult>(&result("result_share"));
     round_trip::<OptionsResult>(&result("result_options"));
     round_trip::<LogsResult>(&result("result_logs"));
+    round_trip::<ListResult>(&result("result_list"));
+    round_trip::<DryRunResult>(&result("result_dry_run"));
     round_trip::<StatsResult>(&result("result_stats"));
     round_trip::<CancelResult>(&result("result_cancel"));
 }
@@ -103,6 +105,8 @@ fn every_request_is_read_with_all_that_it_says() {
         (logs.lines, logs.after.as_deref()),
         (Some(50), Some("f/39215"))
     );
+    let (_, list) = request::<ListParams>("request_list");
+    assert_eq!(list.hub, "prod");
     let (_, StatsParams {}) = request::<StatsParams>("request_stats");
     let (_, cancel) = request::<CancelParams>("request_cancel");
     assert_eq!(cancel.id, "7");

@@ -22,7 +22,7 @@ use crate::wire::reply::{Check, LogsResult, OptionsResult, Share};
 use crate::wire::{Cleanup, Code, Phase, Secret, ShareParams, StartParams};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -364,4 +364,17 @@ pub struct Found {
     pub made_from: Option<String>,
     /// How it is.
     pub report: Report,
+    /// What else the cloud tells of it, for whoever looks at a list.
+    pub details: Details,
+}
+
+/// What a list shows of a server beside its state.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// Whose it is, where the cloud tells.
+    pub user: Option<String>,
+    /// How large it is, as the cloud says it.
+    pub size: Option<String>,
+    /// The admin's own tags.
+    pub tags: BTreeMap<String, String>,
 }

@@ -1,6 +1,7 @@
 //! The tags that every cloud resource bears, so that it is found again.
 
 use super::Record;
+use std::collections::BTreeMap;
 
 pub use crate::hash::encoded as value;
 
@@ -10,6 +11,14 @@ pub const HUB: &str = "cloudspawner-hub";
 pub const KEY: &str = "cloudspawner-key";
 /// The tag that holds the attempt.
 pub const ATTEMPT: &str = "cloudspawner-attempt";
+
+/// The tags that are not cloudspawner's own.
+#[must_use]
+pub fn others<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    all.filter(|(name, _)| !name.starts_with("cloudspawner-"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
 
 /// The tags of a server.
 #[must_use]

@@ -96,6 +96,11 @@ impl CloudError {
                 source: DoorError::Tape(_),
                 ..
             } => Code::Conflict,
+            // What is in the way may pass; a rehearsal goes no further.
+            Self::NoAnswer {
+                source: DoorError::Rehearsal(_),
+                ..
+            } => Code::Cancelled,
             Self::NoAnswer { .. } => Code::Unavailable,
             Self::Refused(refusal) => refusal.code,
         }
@@ -126,9 +131,7 @@ impl CloudError {
     pub fn had_no_effect(&self) -> bool {
         match self {
             Self::Credentials { .. } | Self::SignIn { .. } | Self::Queue { .. } => true,
-            Self::NoAnswer { source, .. } => {
-                matches!(source, DoorError::NotConnected { .. } | DoorError::Tape(_))
-            }
+            Self::NoAnswer { source, .. } => !matches!(source, DoorError::Interrupted { .. }),
             Self::Unreadable { .. } => false,
             Self::Refused(refusal) => refusal.http_status < 500,
         }

@@ -1,10 +1,11 @@
 //! The one door for HTTP: every byte to a cloud passes here.
 //!
-//! `live` talks to the network, `tape` records and replays, `limiter` keeps to the clouds' quotas, `retry` says when to
+//! `live` talks to the network, `tape` records and replays, `rehearsal` makes only what changes nothing, `limiter` keeps to the clouds' quotas, `retry` says when to
 //! try again. This room knows HTTP and time, and nothing of any cloud.
 
 pub mod limiter;
 pub mod live;
+pub mod rehearsal;
 pub mod retry;
 pub mod tape;
 
@@ -21,7 +22,7 @@ pub trait Door: Send + Sync {
     /// Sends one request and reads the whole answer.
     ///
     /// # Errors
-    /// `NotConnected` where the request had no effect; `Interrupted` where it may have had one; `Tape` in replay.
+    /// `NotConnected` where the request had no effect; `Interrupted` where it may have had one; `Tape` in replay, `Rehearsal` in a rehearsal.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, DoorError>>;
 
     /// Whether answers come from a tape, so that no credentials are needed.
@@ -53,6 +54,9 @@ pub enum DoorError {
         /// The transport's own words.
         why: String,
     },
+    /// Not sent, since nothing is to be changed.
+    #[error("not made: {0}")]
+    Rehearsal(&'static str),
     /// The tape has no answer for this request.
     #[error("tape: {0}")]
     Tape(String),

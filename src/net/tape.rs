@@ -8,7 +8,7 @@ mod scrub;
 use super::{CredentialTraffic, Door, DoorError, Request, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use scrub::Scrubber;
+pub(super) use scrub::Scrubber;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

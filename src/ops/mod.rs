@@ -8,6 +8,7 @@ mod clean_up;
 mod desk;
 mod gc;
 mod link;
+mod list;
 mod logs;
 mod options;
 mod poll;

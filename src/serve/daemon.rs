@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What this program can do beyond start, poll and stop, sorted.
-const FEATURES: [&str; 8] = [
-    "ack", "cancel", "check", "gc", "logs", "options", "share", "stats",
+const FEATURES: [&str; 9] = [
+    "ack", "cancel", "check", "gc", "list", "logs", "options", "share", "stats",
 ];
 
 /// Answers requests until `from` ends; then starts go no further, stops are finished, and every request that was read

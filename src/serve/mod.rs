@@ -73,6 +73,9 @@ impl Service {
                 }
                 json(logs)
             }
+            Request::List(params) => {
+                json(unless_cancelled(link, self.ops.list(&params, deadline)).await?)
+            }
             Request::Stats(_) => json(self.ops.stats()),
             // The daemon answers it; a process with one request has nothing to cancel.
             Request::Cancel(_) => json(CancelResult { found: false }),
@@ -92,6 +95,7 @@ impl Service {
             | Request::Share(_)
             | Request::Options(_)
             | Request::Logs(_)
+            | Request::List(_)
             | Request::Stats(_)
             | Request::Cancel(_) => Duration::from_secs(30),
         };

@@ -123,13 +123,14 @@ fn params(verb: &str, params: Value) -> Result<Request, Failure> {
         "share" => Request::Share(typed(params, AT)?),
         "options" => Request::Options(typed(params, AT)?),
         "logs" => Request::Logs(typed(params, AT)?),
+        "list" => Request::List(typed(params, AT)?),
         "stats" => Request::Stats(typed(params, AT)?),
         "cancel" => Request::Cancel(typed(params, AT)?),
         unknown => {
             return Err(Failure::new(
                 Code::UnknownVerb,
                 format!(
-                    "verb: {unknown:?} is not known; use start, poll, stop, gc, check, share, options, logs, stats or cancel"
+                    "verb: {unknown:?} is not known; use start, poll, stop, gc, check, share, options, logs, list, stats or cancel"
                 ),
             ));
         }

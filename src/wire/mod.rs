@@ -13,9 +13,9 @@ pub mod state;
 pub use error::{Cleanup, Code, ErrorObject, ErrorPlace, Retry};
 pub use reply::{Event, Frame, Phase, ServerStatus, StaleServer};
 pub use request::{
-    CancelParams, CheckParams, Envelope, GcParams, Keep, LogsParams, OptionsParams, PollParams,
-    PollTarget, Request, Server, ShareAction, ShareParams, Spec, StartParams, StatsParams,
-    StopParams,
+    CancelParams, CheckParams, Envelope, GcParams, Keep, ListParams, LogsParams, OptionsParams,
+    PollParams, PollTarget, Request, Server, ShareAction, ShareParams, Spec, StartParams,
+    StatsParams, StopParams,
 };
 pub use secret::Secret;
 pub use state::State;

@@ -322,6 +322,61 @@ pub struct LogLine {
     pub message: String,
 }
 
+/// The result of `list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListResult {
+    /// Everything that bears the hub's mark and runs, is on its way up, or is kept.
+    pub servers: Vec<ListedServer>,
+    /// What went wrong on the way.
+    pub errors: Vec<ErrorObject>,
+}
+
+/// One server, as the cloud alone describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedServer {
+    /// The backend that found it.
+    pub backend: String,
+    /// The server's key.
+    pub key: String,
+    /// The cloud's own name for it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How long ago it was created, in milliseconds, where the cloud tells.
+    pub age_ms: Option<u64>,
+    /// Whose it is, where the cloud tells.
+    pub user: Option<String>,
+    /// How large it is, as the cloud says it.
+    pub size: Option<String>,
+    /// The admin's own tags, by which costs are told apart.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The result of a command with `--dry-run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DryRunResult {
+    /// In order; no secret stands in them.
+    pub calls: Vec<PlannedCall>,
+    /// Where it ended, and why.
+    pub stopped: String,
+}
+
+/// A call to the cloud that a command makes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCall {
+    /// Whether it was made in the dry run, since it changes nothing.
+    pub made: bool,
+    /// GET, POST and so on.
+    pub method: String,
+    /// Where to.
+    pub url: String,
+    /// The action, where the cloud names it so.
+    pub action: Option<String>,
+    /// The body; null where there is none.
+    pub body: Value,
+}
+
 /// The result of `cancel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelResult {

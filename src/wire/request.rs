@@ -46,6 +46,8 @@ pub enum Request {
     Options(OptionsParams),
     /// Tell what a server wrote last.
     Logs(LogsParams),
+    /// Tell what a hub has in the cloud.
+    List(ListParams),
     /// Tell what this process has done (serve only, to any use).
     Stats(StatsParams),
     /// Cancel another request (serve only).
@@ -283,6 +285,20 @@ pub struct LogsParams {
     pub lines: Option<u32>,
     /// The `next` of an earlier result: only what came after it.
     pub after: Option<String>,
+}
+
+/// Params of `list`.
+#[derive(Debug, Deserialize)]
+pub struct ListParams {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend's own settings.
+    pub config: Value,
+    /// Explicit credentials; null for the cloud's own chain.
+    #[serde(default)]
+    pub credentials: Secret<Value>,
+    /// The hub whose servers are listed.
+    pub hub: String,
 }
 
 /// Params of `stats`: none yet.

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +16,16 @@ def test_the_table_of_traits_is_what_the_classes_say() -> None:
     assert traits.rewritten(readme) == readme, "run: python tests/support/traits.py"
 
 
-def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator) -> None:
-    section = traits.README.read_text().split("## By hand")[1].split("##")[0]
-    commands = re.findall(r"^    (echo '.*?)$(?=\n(?:    echo|\n))", section, re.MULTILINE | re.DOTALL)
-    assert len(commands) == 2
-    for command in commands:
-        script = command.replace("cloudspawner ", f"{program.path()} ")
-        done = subprocess.run(["bash", "-c", script], env=emulator.env(), capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout.splitlines()[-1])["type"] == "result", done.stdout
+def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator, tmp_path: Path) -> None:
+    section = traits.README.read_text().split("## By hand")[1].split("\n## ")[0]
+    commands = re.findall(r"^    (.*)$", section, re.MULTILINE)
+    assert len([command for command in commands if "cloudspawner" in command]) == 5
+    env = emulator.env(PATH=f"{Path(program.path()).parent}:/usr/bin:/bin")
+    script = "set -e\n" + "\n".join(commands)
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
+    lasts = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert lasts == ["result"] * 5, done.stdout
+    assert emulator.calls("RunTask") == 0
 
 
 @pytest.mark.parametrize("name", ["fargate/policy.json", "fargate/task-definition.json"])

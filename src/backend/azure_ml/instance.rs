@@ -1,5 +1,6 @@
 //! A compute instance as Azure describes it, as far as it is read; read leniently.
 
+use crate::backend::{Details, tags};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -118,6 +119,20 @@ impl Instance {
     /// The value of a tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// What a list shows of it; it bears no person's name but those that the admin's tags hold.
+    pub fn details(&self) -> Details {
+        let tags = self.tags.iter().flatten();
+        Details {
+            user: None,
+            size: self
+                .properties
+                .properties
+                .as_ref()
+                .and_then(|p| p.vm_size.clone()),
+            tags: tags::others(tags.map(|(name, value)| (name.as_str(), value.as_str()))),
+        }
     }
 
     /// JupyterLab's address. Its entry is called "Jupyter Lab" or "Jupyter", by the age of the instance.

@@ -138,6 +138,7 @@ impl Workspace {
             record,
             created_at_ms,
             made_from: None,
+            details: instance.details(),
             report,
         }
     }

@@ -114,6 +114,7 @@ impl Cluster {
         Found {
             created_at_ms: task.created_at_ms(),
             made_from: task.task_definition_arn.clone(),
+            details: task.details(),
             record,
             report,
         }

@@ -1,6 +1,7 @@
 //! A task as ECS describes it, as far as it is read; leniently, so that a field that AWS adds or leaves out breaks nothing.
 
 use super::config::Address;
+use crate::backend::{Details, tags};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -26,6 +27,8 @@ pub struct Task {
     pub attachments: Vec<Attachment>,
     pub overrides: Overrides,
     pub tags: Vec<Tag>,
+    pub cpu: Option<String>,
+    pub memory: Option<String>,
 }
 
 /// A container of a task.
@@ -120,6 +123,22 @@ impl Task {
             .find(|e| e.name.as_deref() == Some(name))?
             .value
             .as_deref()
+    }
+
+    /// What a list shows of it. Task, "cpu" and "memory": CPU units, of which 1024 are a vCPU, and MiB.
+    pub fn details(&self) -> Details {
+        let tags = self.tags.iter();
+        let tags = tags.filter_map(|tag| Some((tag.key.as_deref()?, tag.value.as_deref()?)));
+        let units = self
+            .cpu
+            .as_deref()
+            .and_then(|units| units.parse::<f64>().ok());
+        let size = units.zip(self.memory.as_deref());
+        Details {
+            user: self.environment("JUPYTERHUB_USER").map(str::to_owned),
+            size: size.map(|(units, memory)| format!("{} vCPU, {memory} MiB", units / 1024.0)),
+            tags: tags::others(tags),
+        }
     }
 
     /// When it was created, in milliseconds since 1970.
