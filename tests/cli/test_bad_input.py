@@ -120,6 +120,8 @@ WRONG: list[Any] = [
     pytest.param("start", changed(START, "cloudx", "params", "backend"), "fargate", id="an unknown backend"),
     pytest.param("poll", changed(POLL, "cloudx", "params", "backend"), "cloudx", id="an unknown backend for poll"),
     pytest.param("check", ask.check(backend="cloudx"), "cloudx", id="an unknown backend for check"),
+    pytest.param("logs", ask.logs(backend="cloudx"), "cloudx", id="an unknown backend for logs"),
+    pytest.param("logs", ask.logs(server=ask.server("")), "user", id="nobody's log"),
     *(
         pytest.param("start", changed(START, value, "params", "attempt"), "attempt", id=f"attempt {value[:12]!r}")
         for value in ["", "short", "x" * 49, "has space", "under_score", "dot.dot.dot", "ümlaut-ümlaut"]
@@ -227,14 +229,14 @@ def test_a_wrong_value_of_env_or_credentials_is_never_repeated(request_: Any) ->
     assert CANARY not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("verb", ["logs", "cancel", "frobnicate", ""])
+@pytest.mark.parametrize("verb", ["stats", "cancel", "frobnicate", ""])
 def test_a_command_that_is_not_built_is_a_wrong_command_line(verb: str) -> None:
     done = program.run(verb, {"v": 1}, ENV)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr
 
 
-@pytest.mark.parametrize("verb", ["logs", "frobnicate"])
+@pytest.mark.parametrize("verb", ["restart", "frobnicate"])
 def test_serve_answers_a_verb_that_is_not_built_with_unknown_verb_and_the_requests_id(verb: str) -> None:
     with program.Serve(ENV) as serve:
         error = serve.fail({"v": 1, "verb": verb, "params": {}})
