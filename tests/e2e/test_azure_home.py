@@ -1,5 +1,7 @@
 """A home on Azure: what a person writes is there in their next server, on a new machine, and not in another person's."""
 
+import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import requests
 
 from support import deployments
 from support.azure import Azure
-from support.hub import Hub, free_port, wait_for
+from support.hub import DELETES_ADAS_STORAGE, Hub, free_port, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -16,9 +18,12 @@ NAME = "no_auth_spawn_on_aml_with_userspaces"
 
 
 @pytest.fixture
-def azure() -> Iterator[Azure]:
-    """A local Azure whose instances are real JupyterLabs; the hub may do what the deployment's roles allow."""
-    bound = [*deployments.BOUND, "--azure-role", str(deployments.STORAGE_ROLE)]
+def azure(tmp_path: Path) -> Iterator[Azure]:
+    """A local Azure whose instances are real JupyterLabs; the hub may do what the deployment's roles allow, and delete homes."""
+    role = tmp_path / "deletes.json"
+    role.write_text(json.dumps({"Actions": [f"{action}/delete" for action in deployments.DELETED_WITH_A_HOME]}))
+    roles = [*deployments.ROLES, deployments.STORAGE_ROLE, role]
+    bound = [word for file in roles for word in ("--azure-role", str(file))]
     with Azure(*bound, delays="creating=300,deleting=100", run="process") as running:
         yield running
 
@@ -35,6 +40,7 @@ def hub(azure: Azure, tmp_path: Path) -> Iterator[Hub]:
         c.AMLSpawner.redirect_listen = "127.0.0.1:{free_port()}"
         c.AMLSpawner.on_stop = "delete"
     """
+    config = textwrap.dedent(config) + DELETES_ADAS_STORAGE.format(kind="AMLSpawner")
     with Hub(tmp_path / "hub", deployments.filled(NAME, azure), config, traits="") as running:
         yield running
 
@@ -67,5 +73,15 @@ def test_a_file_is_there_on_the_next_machine_and_for_its_person_alone(azure: Azu
 
     theirs = requests.get(f"{lab(hub, 'bob')}/api/contents/userfiles", timeout=30)
     assert theirs.json()["content"] == []
-    shares = {share["name"] for share in azure.azure_admin("storage")["shares"]}
-    assert len(shares) == 2
+    assert owners(azure) == ["ada", "bob"]
+
+    hub.delete_user("bob")
+    assert owners(azure) == ["ada", "bob"], "the admin asked for nothing"
+    hub.delete_user("ada")
+    assert owners(azure) == ["bob"]
+    assert len(azure.azure_admin("storage")["identities"]) == 1
+
+
+def owners(azure: Azure) -> list[str]:
+    """Whose the shares are."""
+    return sorted(share["metadata"]["cloudspawner_user"] for share in azure.azure_admin("storage")["shares"])

@@ -1,5 +1,6 @@
 """The deployment on Fargate with EFS, under its own policies: what a person writes is there in their next server, and theirs."""
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import requests
 from e2e.conftest import REAL
 from support import deployments
 from support.emulator import Emulator
-from support.hub import Hub, wait_for
+from support.hub import DELETES_ADAS_STORAGE, Hub, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +21,11 @@ ROLE = "arn:aws:iam::123456789012:role/notebook-task"
 def cloud(tmp_path: Path) -> Iterator[Emulator]:
     """A local cloud that holds the deployment's policies against hub, tasks and file system."""
     delays = "provisioning=100,pending=100,stopping=50,deprovisioning=50"
-    with Emulator(*deployments.bound_on_fargate(tmp_path), run="process", delays=delays) as emulator:
+    bound = deployments.bound_on_fargate(tmp_path)
+    # What the README adds where homes go with their people.
+    policy, action = tmp_path / "policy.json", '"elasticfilesystem:CreateAccessPoint"'
+    policy.write_text(policy.read_text().replace(action, f'{action}, "elasticfilesystem:DeleteAccessPoint"'))
+    with Emulator(*bound, run="process", delays=delays) as emulator:
         yield emulator
 
 
@@ -43,13 +48,11 @@ def hub(cloud: Emulator, tmp_path: Path) -> Iterator[Hub]:
         EFS_FILE_SYSTEM=cloud.ready["file_system"],
         HUB_ID="e2e",
     )
-    running = Hub(tmp_path / "hub", env, config + "\n" + REAL_LINES, traits="")
+    config = textwrap.dedent(config) + REAL + DELETES_ADAS_STORAGE.format(kind="FargateSpawner")
+    running = Hub(tmp_path / "hub", env, config, traits="")
     running.env["HUB_CONNECT_URL"] = f"http://127.0.0.1:{running.hub_port}"
     with running:
         yield running
-
-
-REAL_LINES = "".join(f"        {line}\n" for line in REAL.splitlines())
 
 
 def start(hub: Hub, *names: str) -> None:
@@ -80,3 +83,14 @@ def test_a_file_is_there_in_the_next_server_and_not_in_another_persons(cloud: Em
     assert contents(hub, "ada", "GET").json()["content"] == "ada was here"
     points = {task["mounts"][0]["access_point"] for task in cloud.tasks()}
     assert (len(cloud.tasks()), len(points)) == (3, 2)
+
+    hub.delete_user("bob")
+    assert len(owners(cloud)) == 2, "the admin asked for nothing"
+    hub.delete_user("ada")
+    assert owners(cloud) == ["bob"]
+
+
+def owners(cloud: Emulator) -> list[str]:
+    """Whose the access points are."""
+    points = cloud.admin("efs")["access_points"]
+    return sorted(tag["Value"] for point in points for tag in point["tags"] if tag["Key"] == "cloudspawner-user")

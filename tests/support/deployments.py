@@ -11,6 +11,11 @@ from support.binaries import REPOSITORY
 FOLDER = REPOSITORY / "deployments"
 ROLES = (FOLDER / "aml_role.json", FOLDER / "aml_choices_role.json")
 STORAGE_ROLE = FOLDER / "aml_storage_role.json"
+DELETED_WITH_A_HOME = (
+    "Microsoft.Storage/storageAccounts/fileServices/shares",
+    "Microsoft.ManagedIdentity/userAssignedIdentities",
+)
+"""What the README adds to the storage role, each with "/delete", where homes go with their people."""
 BOUND = [word for role in ROLES for word in ("--azure-role", str(role))]
 """Options of the emulator by which the hub may do what the roles allow, and nothing else."""
 HUB_KEY = ("AKIAHUB", "hub-secret")

@@ -47,6 +47,20 @@ c.FargateSpawner.subnets = ["subnet-0123abcd"]
 """
 
 
+DELETES_ADAS_STORAGE = """
+from traitlets import default
+import cloudspawner
+
+class Spawner(cloudspawner.{kind}):
+    @default("delete_storage")
+    def _asked_for_ada_alone(self):
+        return self.user.name == "ada"
+
+c.JupyterHub.spawner_class = Spawner
+"""
+"""Configuration of a hub whose admin wants Ada's storage to go with her, and nobody else's."""
+
+
 class Hub:
     """A hub with cloudspawner in front of some ECS; its database outlives its process.
 
@@ -176,6 +190,13 @@ class Hub:
     def unspawn(self, name: str) -> requests.Response:
         """Ask for the end of a user's server."""
         return self.api("DELETE", f"users/{name}/server")
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user, whose server is stopped first."""
+        self.unspawn(name)
+        wait_for(f"{name}'s server is gone", lambda: self.server(name) is None)
+        answer = self.api("DELETE", f"users/{name}")
+        assert answer.status_code == 204, answer.text
 
     def server(self, name: str, server: str = "") -> dict[str, Any] | None:
         """The hub's view of a user's server."""
