@@ -42,7 +42,7 @@ def aml_spawner(auth_state: object = None, told: object = TOLD, **traits: Any) -
 
     where = {"subscription_id": "s", "resource_group": "g", "workspace": "w"}
     spawner: Any = AMLSpawner(
-        user=SimpleNamespace(name="ada", groups=[], get_auth_state=get_auth_state), **where | traits
+        user=SimpleNamespace(name="ada", groups=[], settings={}, get_auth_state=get_auth_state), **where | traits
     )
     spawner.asked = []
     spawner._program = lambda: SimpleNamespace(request=request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ async def test_a_failed_start_without_a_rest_is_dead_and_forgotten(
     with pytest.raises(SpawnFailed, match="for the admin") as caught:
         await spawner.start()
     assert caught.value.jupyterhub_message == "No image <b>"
-    assert caught.value.jupyterhub_html_message == "No image &lt;b&gt;"
+    assert caught.value.jupyterhub_html_message.startswith("No image &lt;b&gt;<details>")
     assert spawner.orm_spawner.state == {}
     assert await spawner.poll() == 1
     await spawner.stop()
@@ -117,7 +118,7 @@ async def test_want_of_capacity_is_a_spawn_exception(make_spawner: MakeSpawner, 
         await make_spawner().start()
     assert caught.value.reason == code
     assert caught.value.message == "Try <later>"
-    assert caught.value.jupyterhub_html_message == "Try &lt;later&gt;"
+    assert caught.value.jupyterhub_html_message.startswith("Try &lt;later&gt;<details>")
     assert "for the admin" in str(caught.value)
 
 
@@ -608,7 +609,9 @@ async def test_names_go_raw(make_spawner: MakeSpawner, fake: Fake) -> None:
 # progress
 
 
-async def test_progress_is_the_same_for_every_viewer(make_spawner: MakeSpawner, fake: Fake) -> None:
+async def test_progress_is_the_same_for_every_viewer(
+    make_spawner: MakeSpawner, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events = [
         ["event", {"stage": "provisioning", "percent": 20, "message": "Task <b>accepted</b>", "link": None}],
         ["event", {"stage": "pull", "percent": 200, "message": "", "link": "https://x"}],
@@ -616,6 +619,8 @@ async def test_progress_is_the_same_for_every_viewer(make_spawner: MakeSpawner, 
     ]
     fake.plays(start=[events[0], ["touch", fake.path("told")], ["file", fake.path("go")], *events[1:], *START])
     spawner = make_spawner()
+    monkeypatch.setattr("cloudspawner.progress.time", SimpleNamespace(monotonic=lambda: 0.0))
+    spawner.clear_state()
 
     async def view() -> list[dict[str, Any]]:
         return [dict(event) async for event in spawner.progress()]
@@ -628,9 +633,9 @@ async def test_progress_is_the_same_for_every_viewer(make_spawner: MakeSpawner, 
     await start
     assert await early == await middle == await view()
     assert await early == [
-        {"message": "Task <b>accepted</b>", "progress": 20},
-        {"message": "pull (https://x)", "progress": 99},
-        {"message": "Running"},
+        {"message": "Task <b>accepted</b> (0:00)", "progress": 20},
+        {"message": "pull (0:00)", "progress": 99},
+        {"message": "Running (0:00)"},
     ]
     spawner.clear_state()
     again = asyncio.ensure_future(view())

@@ -111,7 +111,9 @@ class ChoosingTraits(Part):
         return bool(self.spawner.options_form == self._form)
 
     async def _form(self, _spawner: object) -> str:
-        return form.render(await self._menu(own=True), self.spawner.user_options)
+        last = self.spawner._last_ending()
+        menu = await self._menu(own=True)
+        return form.render(menu, self.spawner.user_options, last.last_time() if last else "")
 
     async def _from_form(self, form_data: Mapping[str, list[Any]]) -> JsonObject:
         menu = await self._menu(own=True)

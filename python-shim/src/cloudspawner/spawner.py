@@ -23,6 +23,7 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.utils import url_path_join
 from traitlets import Dict, List, Unicode, default
 
+from .aftermath import Aftermath
 from .choosing import ChoosingTraits
 from .errors import ChoiceRefused, ConfigurationError, spawn_exception
 from .housekeeping import HousekeepingTraits
@@ -55,7 +56,7 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
+class CloudSpawner(Aftermath, ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
     """Starts single-user servers through the `cloudspawner` program, on the cloud of the profile that a person chose.
 
     Base of the classes that have one cloud alone.
@@ -146,7 +147,8 @@ class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
         self._forget()
         self._chosen = None
         self._progress.close()
-        self._progress = Progress()
+        # Whoever may see the cloud's console is its admin.
+        self._progress = Progress(shows_links=bool(self.user.admin))
 
     def _forget(self) -> None:
         self._record = Record()
@@ -185,6 +187,8 @@ class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
         self._life += 1
         self._forget()
         self._exit_status, self._look_now = None, True
+        if last := self._last_ending():
+            self._progress.add_html(f"Last time: {last.sentence}", f"Last time: {last.html()}")
         call = self._call = Call("start", {}, 0, on_state=self._on_state, on_event=self._on_event)
         try:
             call.params = dict(await self._start_params())
@@ -207,12 +211,17 @@ class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
             self._abandon(program, call, self._running)
             raise
         except ProgramError as error:
-            raise self._start_failed(error) from None
+            state = self._record.cloud
+            failure = self._start_failed(error)
+            ending = await self._start_has_failed(error, state)
+            failure.jupyterhub_html_message = ending.html()  # type: ignore[attr-defined]  # each of ours has one
+            raise failure from None
         finally:
             self._progress.close()
             self._stages.enter("")
         self._call = self._running = None
         self._record.learn(result.get("url"), result.get("state"))
+        self._has_started()
         return self._record.url
 
     async def _start_params(self) -> StartParams:
@@ -361,6 +370,7 @@ class CloudSpawner(ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
                 if life == self._life:
                     self._exit_status = code if isinstance(code, int) else 1
                     self.log.info("%s: ended: %s", self._log_name, answer.get("reason") or answer.get("phase"))
+                    self._has_died(answer, self._record.cloud)
         return self._exit_status
 
     async def delete_forever(self) -> None:

@@ -114,6 +114,14 @@ class ShareParams(Common):
     to: str | None
 
 
+class LogsParams(Common):
+    """Params of `logs`: the last lines of a server's log."""
+
+    server: Server
+    state: JsonObject | None
+    lines: int
+
+
 class CancelParams(TypedDict):
     """Params of `cancel`: the id of the request to cancel."""
 

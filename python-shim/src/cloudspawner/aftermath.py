@@ -1,0 +1,85 @@
+"""The part of `CloudSpawner` that tells why a start failed or a server died: to the person, and to the admin's log."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .endings import MOST_LINES, Ending, Endings, clean, of_status
+from .parts import Part
+from .wire import JsonObject, LogsParams, ProgramError, ServerStatus
+
+if TYPE_CHECKING:
+    from .cloud import Cloud
+
+# Somebody looks at the page; without the lines it says why, too.
+_LOGS_TIMEOUT_MS = 5_000
+# Ends of a start after which the server may have said something.
+_MAY_HAVE_SPOKEN = frozenset({"start_failed", "deadline"})
+
+
+class Aftermath(Part):
+    """What remains of a server that did not end as it should."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._asking_for_lines: asyncio.Task[None] | None = None
+
+    def _last_ending(self) -> Ending | None:
+        """Why this server ended the last time; None where it ended well, or has run since."""
+        row = self.spawner.orm_spawner
+        return Endings.of(self.spawner.user.settings).get(row.id) if row is not None else None
+
+    def _has_started(self) -> None:
+        Endings.of(self.spawner.user.settings).forget(self.spawner.orm_spawner.id)
+
+    async def _start_has_failed(self, error: ProgramError, state: JsonObject | None) -> Ending:
+        """Remember a failed start. Never raises, but for its cancelling."""
+        ending = Ending(datetime.now().astimezone(), error.user_message, str(error))
+        self._keep(ending)
+        if state is not None and error.code in _MAY_HAVE_SPOKEN:
+            ending = replace(ending, lines=await self._last_lines(state))
+            self._keep(ending)
+        return ending
+
+    def _has_died(self, answer: ServerStatus, state: JsonObject | None) -> None:
+        """Remember a death; the lines come later, since a poll does not wait for them."""
+        code = answer.get("exit_code")
+        sentence = of_status(code if isinstance(code, int) else None)
+        ending = Ending(datetime.now().astimezone(), sentence, str(answer.get("reason") or ""))
+        self._keep(ending)
+        if state is not None:
+            self._asking_for_lines = asyncio.ensure_future(self._add_lines(ending, state))
+
+    async def _add_lines(self, ending: Ending, state: JsonObject) -> None:
+        if lines := await self._last_lines(state):
+            self._keep(replace(ending, lines=lines))
+
+    def _keep(self, ending: Ending) -> None:
+        Endings.of(self.spawner.user.settings).put(self.spawner.orm_spawner.id, ending)
+
+    async def _last_lines(self, state: JsonObject) -> tuple[str, ...]:
+        spawner = self.spawner
+        try:
+            cloud: Cloud = spawner.cloud
+            params: LogsParams = {
+                "backend": cloud.backend,
+                "config": cloud.cloud_config(),
+                "credentials": cloud.credentials(),
+                "server": spawner._identity(),
+                "state": state,
+                "lines": MOST_LINES,
+            }
+            result = await spawner._program().request("logs", params, timeout_ms=_LOGS_TIMEOUT_MS)
+            lines = clean((line.get("message", "") for line in result["lines"]), spawner.get_env())
+        except ProgramError as error:
+            spawner.log.debug("%s: no log lines: %s", spawner._log_name, error)
+            return ()
+        except Exception:
+            spawner.log.exception("%s: the log lines could not be read", spawner._log_name)
+            return ()
+        if lines:
+            spawner.log.warning("%s: it wrote last:\n%s", spawner._log_name, "\n".join(lines))
+        return lines
