@@ -12,3 +12,7 @@ c.AzureAdOAuthenticator.token_url = f"{authority}/token"
 c.AMLSpawner.authority_host = os.environ["DEMO_AUTHORITY"]
 c.AMLSpawner.management_endpoint = os.environ["DEMO_MANAGEMENT"]
 c.AMLSpawner.redirect_listen = os.environ["DEMO_REDIRECT"]
+
+# As in ../no_auth_spawn_on_aml_with_userspaces: what is in ~/userfiles is there again on the next machine.
+c.AMLSpawner.mount_userspace = True
+c.AMLSpawner.storage = {"account": os.environ["STORAGE_ACCOUNT_NAME"]}

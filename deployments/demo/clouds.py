@@ -59,13 +59,15 @@ class Azure:
 
     delays = "creating=6000,setting_up=3000,starting=5000,stopping=2000,deleting=1000"
     greeting = """Log in by the emulated Entra ID with any name. A compute instance of your own is then made on a
-  local Azure ({cloud}), and you land in its JupyterLab."""
+  local Azure ({cloud}), and you land in its JupyterLab.
+  What you keep in userfiles outlives the instance, and is yours alone."""
     seen = "/_emulator/azure/instances"
 
     def options(self, delays: str) -> list[str]:
         """The emulator's options: the hub may do what the deployment's roles allow, and nothing else."""
         folder = Path(__file__).resolve().parents[1]
-        roles = [word for name in ("aml_role", "aml_choices_role") for word in ("--azure-role", str(folder / f"{name}.json"))]
+        names = ("aml_role", "aml_choices_role", "aml_storage_role")
+        roles = [word for name in names for word in ("--azure-role", str(folder / f"{name}.json"))]
         return ["--azure", "--azure-delays", delays, *roles]
 
     def url(self, world: World) -> str:
@@ -80,6 +82,7 @@ class Azure:
             "RESOURCE_GROUP": azure["resource_group"],
             "LOCATION": azure["location"],
             "SPAWN_TO_WORK_SPACE": azure["workspace"],
+            "STORAGE_ACCOUNT_NAME": azure["storage_account"],
             "AAD_TENANT_ID": azure["tenant"],
             # The emulator's own app registration; no secret rests on it.
             "AAD_CLIENT_ID": "11111111-1111-1111-1111-111111111111",

@@ -137,6 +137,8 @@ def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
             return pid
 
         pid = wait_for("the instance runs", lab)
+        world = requests.get(f"{told['emulator']}/_emulator/azure/storage", timeout=30).json()
+        assert [share["metadata"]["cloudspawner_user"] for share in world["shares"]] == [ADA]
         assert session.get(f"{told['url']}/hub/home", timeout=30).ok
         # Somebody who is impatient presses Ctrl-C again.
         for number in (signal.SIGTERM, signal.SIGINT):
