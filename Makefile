@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
 EMULATOR := $(TARGET)/release/cloudspawner-emulator
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
@@ -31,18 +32,15 @@ lint: $(VENV)/tests
 rust-tests:
 	cargo test --workspace --locked
 
+# Most of the tests through the program wait for it, so more of them run at a time than there are cores.
+python-tests: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
+python-tests: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
 python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
-	cd python-shim && $(VENV)/bin/python -m pytest -q
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 4 tests/cli tests/azure tests/faults tests/docs
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini tests/emulator
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -rs -c tests/pytest.ini -n 2 tests/mount
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_campaign.py
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) \
-		$(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 2 tests/e2e/test_campaign.py
+	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
+	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
+	$(PYTEST) -n 4 tests/emulator
+	$(PYTEST) -n 2 -rs tests/mount
+	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
@@ -52,13 +50,13 @@ bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 ## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
 SEED ?= 1
 campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python -m pytest -q -c tests/pytest.ini -n 2 \
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) -n 2 \
 		-rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
 ## soak: 200 servers and a cloud with faults for MINUTES=60
 MINUTES ?= 60
 soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python -m pytest -q -c tests/pytest.ini \
+	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) \
 		tests/soak --minutes $(MINUTES)
 
 ## fuzz: what reads others' bytes, with CASES changed inputs a test (`make test` gives 256); a failure is kept and tried again

@@ -69,7 +69,7 @@ def test_without_ack_the_end_of_stdin_means_nothing(emulator: Emulator) -> None:
 @pytest.mark.parametrize("verb", ["start", "serve"])
 def test_an_ack_that_matches_nothing_sent_is_ignored(emulator: Emulator, verb: str, ack: object) -> None:
     with program.Child(verb, emulator.env()) as child:
-        child.send({**ask.start(timeout_ms=500, ack=True), "id": "mine"})
+        child.send({**ask.start(timeout_ms=1000, ack=True), "id": "mine"})
         assert child.wait_for_type("state")["seq"] == 2
         child.send(ack)
         last = child.wait_for(lambda f: f.get("id") == "mine" and f["type"] in ("result", "error"))
@@ -83,7 +83,7 @@ def test_an_ack_that_matches_nothing_sent_is_ignored(emulator: Emulator, verb: s
 def test_an_ack_that_comes_before_its_state_was_sent_is_ignored(emulator: Emulator, verb: str) -> None:
     emulator.fault("ListTasks", "slow", delay_ms=300)
     with program.Child(verb, emulator.env()) as child:
-        child.send({**ask.start(timeout_ms=500, ack=True), "id": "mine"})
+        child.send({**ask.start(timeout_ms=1500, ack=True), "id": "mine"})
         child.send({"type": "ack", "id": "mine", "seq": 2})
         child.wait_for_type("state")
         last = child.wait_for(lambda f: f.get("id") == "mine" and f["type"] in ("result", "error"))

@@ -42,6 +42,10 @@ def hub_of(name: str, azure: Azure, folder: Path) -> Hub:
     return hub
 
 
+# One worker has all of them, since some share a hub.
+pytestmark = pytest.mark.xdist_group("deployments")
+
+
 @pytest.fixture(scope="module")
 def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Azure, Hub]]:
     """The deployment with log-in, for the tests of this file together."""
