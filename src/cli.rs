@@ -1,10 +1,12 @@
 //! The command line, and how the rooms are put together for it.
 //!
-//! `arguments` is what may stand there, `by_hand` makes requests of it, `session` answers them, `terminal` and `show` are what a
+//! `arguments` is what may stand there, `by_hand` makes requests of it, `session` answers them, `documents` are
+//! what the program tells of itself, `terminal` and `show` are what a
 //! person sees.
 
 mod arguments;
 mod by_hand;
+mod documents;
 mod lines;
 mod session;
 mod show;
@@ -38,6 +40,11 @@ use tracing_subscriber::EnvFilter;
 /// # Errors
 /// Where the runtime cannot start, or a tape's folder cannot be used.
 pub fn run(cli: &Cli) -> std::io::Result<u8> {
+    if let Some(document) = documents::of(&cli.command)? {
+        // A reader that has seen enough is no failure.
+        let _ = std::io::stdout().write_all(&document);
+        return Ok(0);
+    }
     let context = Context::of_this_process();
     let redactor = Redactor::default();
     let person = std::io::stdout().is_terminal() && !cli.json;

@@ -52,6 +52,15 @@ pub enum Command {
     Options(Place),
     /// Answer many requests at once until stdin ends; this is what the Python shim uses
     Serve,
+    /// Print the JSON Schema of every frame
+    Schema,
+    /// Print what completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 impl Command {
@@ -68,6 +77,9 @@ impl Command {
             Self::Share(_) => "share",
             Self::Options(_) => "options",
             Self::Serve => "serve",
+            Self::Schema => "schema",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
         }
     }
 

@@ -19,7 +19,9 @@ type Params = Map<String, Value>;
 pub fn requests(command: &Command, context: &Context) -> Result<Vec<Value>, String> {
     let (place, params) = match command {
         Command::List(list) => return places(list),
-        Command::Serve => return Ok(Vec::new()),
+        Command::Serve | Command::Schema | Command::Completions { .. } | Command::Man => {
+            return Ok(Vec::new());
+        }
         Command::Start(start) => (&start.place, start_params(start, context)),
         Command::Poll(poll) => (&poll.place, poll_params(&poll.whose)),
         Command::Stop(stop) => (

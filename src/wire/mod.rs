@@ -1,12 +1,13 @@
 //! The wire, version 1: the types of every frame, and nothing else.
 //!
 //! This is the product's promise to the Python shim and to whoever calls the program by hand. It may use serde and
-//! nothing of this crate. It deliberately leaves out framing (`serve`), what a backend's `config` means (`backend`) and
+//! schemars, and nothing of this crate. It deliberately leaves out framing (`serve`), what a backend's `config` means (`backend`) and
 //! every decision. The golden files in `tests/wire/v1` hold one frame each.
 
 pub mod error;
 pub mod reply;
 pub mod request;
+pub mod schema;
 pub mod secret;
 pub mod state;
 

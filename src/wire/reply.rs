@@ -1,12 +1,13 @@
 //! The frames that the program writes.
 
 use super::{Cleanup, ErrorObject, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One line on stdout.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Frame {
     /// The first line of serve mode.
@@ -56,7 +57,7 @@ pub enum Frame {
 }
 
 /// One step of a start, as the person who waits sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// A word for the step, for programs.
     pub stage: String,
@@ -69,7 +70,7 @@ pub struct Event {
 }
 
 /// Where a server is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// On its way up.
@@ -87,7 +88,7 @@ pub enum Phase {
 }
 
 /// The result of `start`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StartResult {
     /// Where the server answers: scheme, host and port.
     pub url: String,
@@ -99,14 +100,14 @@ pub struct StartResult {
 }
 
 /// The result of `poll`: one status a target, in the order of the targets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PollResult {
     /// The statuses.
     pub servers: Vec<ServerStatus>,
 }
 
 /// One server, as poll found it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerStatus {
     /// The server's key; null only where neither state nor server tells one.
     pub key: Option<String>,
@@ -132,7 +133,7 @@ pub struct ServerStatus {
 }
 
 /// The result of `stop`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StopResult {
     /// How far down the server is.
     pub phase: Phase,
@@ -141,7 +142,7 @@ pub struct StopResult {
 }
 
 /// The result of `gc`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GcResult {
     /// What bears this hub's mark and nobody keeps.
     pub stale: Vec<StaleServer>,
@@ -152,7 +153,7 @@ pub struct GcResult {
 }
 
 /// A server that gc would remove.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaleServer {
     /// The server's key.
     pub key: String,
@@ -164,7 +165,7 @@ pub struct StaleServer {
 }
 
 /// The result of `stats`: of this process alone, since it began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsResult {
     /// Each action of a cloud that was called.
     pub actions: Vec<ActionStats>,
@@ -175,7 +176,7 @@ pub struct StatsResult {
 }
 
 /// How often an action was called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionStats {
     /// As the cloud names it, with the service before it.
     pub action: String,
@@ -188,7 +189,7 @@ pub struct ActionStats {
 }
 
 /// Servers that are looked at together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchStats {
     /// How many.
     pub servers: usize,
@@ -197,7 +198,7 @@ pub struct WatchStats {
 }
 
 /// Calls that wait for a quota.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QueueStats {
     /// The quota's name.
     pub quota: String,
@@ -206,14 +207,14 @@ pub struct QueueStats {
 }
 
 /// The result of `check`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckResult {
     /// Each thing that was looked at.
     pub checks: Vec<Check>,
 }
 
 /// One finding of `check`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was looked at.
     pub name: String,
@@ -250,14 +251,14 @@ impl Check {
 }
 
 /// The result of `share`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShareResult {
     /// The storage.
     pub share: Share,
 }
 
 /// A person's own storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// The cloud's name for it: a file share's name, an access point's id.
     pub name: String,
@@ -268,7 +269,7 @@ pub struct Share {
 }
 
 /// The result of `options`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OptionsResult {
     /// Where a server may be put.
     pub projects: Vec<Project>,
@@ -277,7 +278,7 @@ pub struct OptionsResult {
 }
 
 /// A workspace that a server may be put into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {
     /// Its resource group.
     pub resource_group: String,
@@ -292,7 +293,7 @@ pub struct Project {
 }
 
 /// A size of machine; what the cloud does not tell is null.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Size {
     /// The cloud's name for it.
     pub name: String,
@@ -305,7 +306,7 @@ pub struct Size {
 }
 
 /// The result of `logs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogsResult {
     /// The oldest first.
     pub lines: Vec<LogLine>,
@@ -314,7 +315,7 @@ pub struct LogsResult {
 }
 
 /// One line of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// When it was written, RFC 3339, where the cloud tells.
     pub time: Option<String>,
@@ -323,7 +324,7 @@ pub struct LogLine {
 }
 
 /// The result of `list`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListResult {
     /// Everything that bears the hub's mark and runs, is on its way up, or is kept.
     pub servers: Vec<ListedServer>,
@@ -332,7 +333,7 @@ pub struct ListResult {
 }
 
 /// One server, as the cloud alone describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListedServer {
     /// The backend that found it.
     pub backend: String,
@@ -354,7 +355,7 @@ pub struct ListedServer {
 }
 
 /// The result of a command with `--dry-run`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DryRunResult {
     /// In order; no secret stands in them.
     pub calls: Vec<PlannedCall>,
@@ -363,7 +364,7 @@ pub struct DryRunResult {
 }
 
 /// A call to the cloud that a command makes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedCall {
     /// Whether it was made in the dry run, since it changes nothing.
     pub made: bool,
@@ -378,7 +379,7 @@ pub struct PlannedCall {
 }
 
 /// The result of `cancel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelResult {
     /// Whether a request of that id was under way.
     pub found: bool,

@@ -4,12 +4,13 @@
 //! left out may also be null. Unknown fields are ignored.
 
 use super::Secret;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What every request has.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// The version of the wire.
     pub v: u64,
@@ -21,6 +22,7 @@ pub struct Envelope {
     pub timeout_ms: Option<u64>,
     /// Whether each state frame is acknowledged before anything is created.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub ack: bool,
     /// The verb's own fields.
     #[serde(default)]
@@ -55,7 +57,7 @@ pub enum Request {
 }
 
 /// Who a server belongs to; it alone determines the server's key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 pub struct Server {
     /// The hub's id.
     pub hub: String,
@@ -63,11 +65,12 @@ pub struct Server {
     pub user: String,
     /// The named server's name; empty for the default server.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<String>")]
     pub name: String,
 }
 
 /// Params of `start`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StartParams {
     /// The backend's name.
     pub backend: String,
@@ -87,7 +90,7 @@ pub struct StartParams {
 }
 
 /// What a server runs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Spec {
     /// The command; may be empty, for the image's own.
     pub command: Vec<String>,
@@ -101,6 +104,7 @@ pub struct Spec {
     pub scheme: String,
     /// The path below which the server answers.
     #[serde(default = "root_path", deserialize_with = "null_is_root_path")]
+    #[schemars(with = "Option<String>")]
     pub service_prefix: String,
     /// What the user chose, as the hub stores it.
     #[serde(default)]
@@ -111,11 +115,12 @@ pub struct Spec {
     pub mem_limit_mib: Option<f64>,
     /// Storage to mount.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<Vec<Value>>")]
     pub mounts: Vec<Value>,
 }
 
 /// Params of `poll`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PollParams {
     /// The backend's name.
     pub backend: String,
@@ -126,13 +131,14 @@ pub struct PollParams {
     pub credentials: Secret<Value>,
     /// How old an observation may be, in milliseconds.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<u64>")]
     pub max_age_ms: u64,
     /// The servers, answered in this order.
     pub targets: Vec<PollTarget>,
 }
 
 /// One server to poll.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PollTarget {
     /// Whose it is; needed where `state` is null.
     pub server: Option<Server>,
@@ -141,7 +147,7 @@ pub struct PollTarget {
 }
 
 /// Params of `stop`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StopParams {
     /// The backend's name.
     pub backend: String,
@@ -158,11 +164,12 @@ pub struct StopParams {
     pub reason: Option<String>,
     /// Whether to answer only when the server has ended.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub wait: bool,
 }
 
 /// Params of `gc`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct GcParams {
     /// The backend's name.
     pub backend: String,
@@ -179,16 +186,18 @@ pub struct GcParams {
     pub min_age_ms: Option<u64>,
     /// Whether to remove, or only to tell.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub apply: bool,
     /// Of the stale ones, only those with these cloud's own names may be removed; all where left out.
     pub only: Option<Vec<String>>,
     /// Whether to remove although more than half of all would go.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub force: bool,
 }
 
 /// A server that gc leaves alone: a match on any field keeps it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Keep {
     /// By whose it is.
     pub server: Option<Server>,
@@ -200,7 +209,7 @@ pub struct Keep {
 }
 
 /// Params of `check`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct CheckParams {
     /// The backend's name.
     pub backend: String,
@@ -211,11 +220,12 @@ pub struct CheckParams {
     pub credentials: Secret<Value>,
     /// Whether to look at the config alone, without asking the cloud.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub offline: bool,
 }
 
 /// Params of `share`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ShareParams {
     /// The backend's name.
     pub backend: String,
@@ -226,12 +236,14 @@ pub struct ShareParams {
     pub credentials: Secret<Value>,
     /// The hub that it is recorded for; left out by hand, where no hub is to be compared.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<String>")]
     pub hub: String,
     /// The set of homes.
     #[serde(
         default = "default_storage_id",
         deserialize_with = "null_is_default_storage_id"
     )]
+    #[schemars(with = "Option<String>")]
     pub storage_id: String,
     /// The person.
     pub user: String,
@@ -242,7 +254,7 @@ pub struct ShareParams {
 }
 
 /// What `share` does.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShareAction {
     /// Makes it where it is not there.
@@ -256,7 +268,7 @@ pub enum ShareAction {
 }
 
 /// Params of `options`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct OptionsParams {
     /// The backend's name.
     pub backend: String,
@@ -268,7 +280,7 @@ pub struct OptionsParams {
 }
 
 /// Params of `logs`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct LogsParams {
     /// The backend's name.
     pub backend: String,
@@ -288,7 +300,7 @@ pub struct LogsParams {
 }
 
 /// Params of `list`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListParams {
     /// The backend's name.
     pub backend: String,
@@ -302,11 +314,11 @@ pub struct ListParams {
 }
 
 /// Params of `stats`: none yet.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StatsParams {}
 
 /// Params of `cancel`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct CancelParams {
     /// The id of the request to cancel.
     pub id: String,
