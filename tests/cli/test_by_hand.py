@@ -164,6 +164,18 @@ def test_a_dry_run_of_a_stop_shows_what_would_be_stopped(emulator: Emulator, pla
     assert len(emulator.alive()) == 1
 
 
+def test_a_dry_run_ends_where_a_home_would_be_made(emulator: Emulator, tmp_path: Path) -> None:
+    stored = ["--backend", "fargate", "--config", by_hand.settings(tmp_path, "stored", ask.config(storage=ask.storage()))]
+    share = dry(emulator, "share", "ensure", *stored, "--user", "ada")["calls"]
+    assert {call["method"] for call in share if call["made"]} == {"GET"}
+    assert (share[-1]["method"], share[-1]["made"]) == ("POST", False)
+    assert share[-1]["body"]["FileSystemId"] == ask.FILE_SYSTEM
+    spec = by_hand.settings(tmp_path, "spec", ask.spec(mounts=[ask.home()]))
+    start = dry(emulator, "start", *stored, "--user", "ada", "--spec", spec)
+    assert start["calls"][-1]["url"].endswith("/access-points")
+    assert emulator.admin("efs")["access_points"] == []
+
+
 def test_a_dry_run_offline_asks_nobody_and_needs_no_credentials(tmp_path: Path, place: list[str]) -> None:
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     done = by_hand.run(env, "start", *place, "--user", "ada", "--dry-run", "--offline")
