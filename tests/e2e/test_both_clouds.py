@@ -1,6 +1,5 @@
 """The deployment with both clouds as it stands in its folder: one hub, and each person's choice decides where their server is."""
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,12 @@ import pytest
 
 from support import browser, deployments
 from support.azure import Azure
+from support.both_clouds import hub_of
 from support.emulator import Emulator
-from support.hub import Hub, free_port, wait_for
+from support.hub import Hub, wait_for
 
 pytestmark = pytest.mark.e2e
 
-LIGHT = [sys.executable, str(Path(__file__).parents[1] / "support/light_server.py")]
 ADA, GRACE = "ada@emulator.onmicrosoft.com", "grace@emulator.onmicrosoft.com"
 
 
@@ -31,25 +30,7 @@ def clouds() -> Iterator[tuple[Emulator, Azure]]:
 @pytest.fixture
 def hub(clouds: tuple[Emulator, Azure], tmp_path: Path) -> Iterator[Hub]:
     """The deployment's hub, which is not started yet."""
-    ecs, azure = clouds
-    authority = f"{azure.azure['authority']}/{azure.azure['tenant']}/oauth2/v2.0"
-    # After the deployment's own, what is this machine's: where the hub and the clouds are, and servers that start at once.
-    config = f"""
-        bind_url = c.JupyterHub.bind_url
-        load_subconfig({str(deployments.config("both_clouds"))!r})
-        c.JupyterHub.bind_url = bind_url
-        c.AzureAdOAuthenticator.authorize_url = "{authority}/authorize"
-        c.AzureAdOAuthenticator.token_url = "{authority}/token"
-        c.AMLSpawner.authority_host = {azure.azure["authority"]!r}
-        c.AMLSpawner.management_endpoint = {azure.azure["management"]!r}
-        c.AMLSpawner.redirect_listen = "127.0.0.1:{free_port()}"
-        c.FargateSpawner.cmd = {LIGHT!r}
-        c.Spawner.args = []
-        # A request for a server waits for a refusal.
-        c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 5}}
-    """
-    hub = Hub(tmp_path, {**ecs.env(), **deployments.filled("both_clouds", azure)}, config, traits="")
-    hub.env["HOST"] = f"127.0.0.1:{hub.port}"
+    hub = hub_of(*clouds, tmp_path)
     yield hub
     hub.stop()
 
