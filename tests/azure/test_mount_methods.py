@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from support import program
 from support.azure import Azure
 from support.binaries import REPOSITORY
+from support.emulator import wait_until
 from support.sshd import PROGRAM, Sshd
 
 pytestmark = pytest.mark.skipif(not Path(PROGRAM).exists(), reason=f"NOT RUN: mounts by ssh: {PROGRAM} is not here")
@@ -143,11 +145,29 @@ def test_a_key_that_the_instance_does_not_know_is_told(azure: Azure, sshd: Sshd)
     error = start(azure, settings).error
     assert error["code"] == "permission_denied"
     assert f"does not let {sshd.user} in by ssh" in error["message"]
+    assert error["causes"] == []
 
 
-def test_an_sshd_that_comes_late_is_waited_for_and_one_that_never_comes_fails_the_start(azure: Azure, sshd: Sshd) -> None:
+def test_a_key_that_others_may_read_is_told_of(azure: Azure, sshd: Sshd) -> None:
+    sshd.key_file.chmod(0o644)
+    error = start(azure, config(azure, sshd)).error
+    assert error["code"] == "permission_denied"
+    assert "chmod 600" in error["causes"][0]
+
+
+def test_an_sshd_that_comes_late_is_waited_for(azure: Azure, sshd: Sshd) -> None:
     sshd.__exit__(None, None, None)
-    error = start(azure, config(azure, sshd), timeout_ms=3_000).error
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(start, azure, config(azure, sshd))
+        wait_until(lambda: [instance["state"] for instance in azure.instances()] == ["Running"])
+        with sshd:
+            assert started.result().result["url"]
+    assert len(sshd.commands) == 1
+
+
+def test_an_sshd_that_never_comes_fails_the_start(azure: Azure, sshd: Sshd) -> None:
+    sshd.__exit__(None, None, None)
+    error = start(azure, config(azure, sshd), timeout_ms=8_000).error
     assert (error["code"], error["cleanup"]) == ("unavailable", "done")
     assert f"127.0.0.1:{sshd.port} cannot be reached by ssh" in error["message"]
 
@@ -198,4 +218,9 @@ def test_check_warns_of_a_key_that_opens_every_share(azure: Azure, sshd: Sshd) -
         checks = {check["name"]: check for check in program.run("check", asked, azure.env()).result["checks"]}
         assert not checks["storage"]["ok"]
         assert "opens every share" in checks["storage"]["message"]
+        assert checks["ssh"]["ok"]
         assert ("experiment" in checks["storage"]["message"]) == (method == "data_mounts")
+    sshd.key_file.unlink()
+    asked = azure.ask("check", config=config(azure, sshd), offline=True)
+    checks = {check["name"]: check for check in program.run("check", asked, azure.env()).result["checks"]}
+    assert "config.storage.ssh.key_file" in checks["ssh"]["message"]

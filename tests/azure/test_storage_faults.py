@@ -109,3 +109,14 @@ def test_the_admin_is_told_of_single_sign_on_and_of_idleness(azure: Azure) -> No
     assert "switches single sign-on off" in done.stderr
     assert "its user switches it on in the studio" in done.stderr
     assert "Contributor on the workspace" in done.stderr
+
+
+def test_thirty_first_homes_at_once_are_all_made_under_the_documented_limits(azure: Azure) -> None:
+    azure.azure_admin("settings", {"quotas": "documented"})
+    whose = {"config": start(azure)["params"]["config"], "hub": "prod", "storage_id": "jupyterhub", "action": "ensure"}
+    with program.Serve(azure.env()) as serve:
+        asked = [serve.begin(azure.ask("share", user=f"person-{n}", **whose)) for n in range(30)]
+        names = {serve.last(number)["result"]["share"]["name"] for number in asked}
+    assert len(names) == counts(azure)[0] == 30
+    # Calls that left in time may arrive closer together.
+    assert azure.azure_admin("calls")["throttled"] <= 2

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 /// Azure calls an instance Running before its sshd listens, and before it shows its address.
 const SSHD_NEEDS: Duration = Duration::from_mins(1);
+/// So long before the end no other try begins: what it comes to should be told.
+const LAST_TRY: Duration = Duration::from_secs(5);
 /// How long a data mount may stay requested; Azure tells of no limit.
 const DATA_MOUNT_NEEDS: Duration = Duration::from_mins(2);
 /// The pause between looks at a data mount.
@@ -116,7 +118,8 @@ impl Mounting {
             _ => Again::No,
         };
         let context = &service.resource_manager().context;
-        let until = deadline.min(Instant::now() + SSHD_NEEDS);
+        let last = deadline.checked_sub(LAST_TRY).unwrap_or(deadline);
+        let until = last.min(Instant::now() + SSHD_NEEDS);
         retry::until(context, "ssh:mount", Pace::CALL, until, attempt, again).await
     }
 

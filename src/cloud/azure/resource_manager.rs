@@ -58,12 +58,12 @@ pub struct Call<'a> {
     pub operation: &'a str,
     /// The version of the provider's interface.
     pub api_version: &'a str,
-    /// The provider's own quota, beside Resource Manager's.
-    pub quota: Option<Quota>,
+    /// The provider's own quotas, the tightest first, beside Resource Manager's.
+    pub quotas: &'a [Quota],
 }
 
 impl<'a> Call<'a> {
-    /// A GET without a quota of the provider's own.
+    /// A GET without quotas of the provider's own.
     #[must_use]
     pub fn get(path: &'a str, api_version: &'a str, operation: &'a str) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
             body: None,
             operation,
             api_version,
-            quota: None,
+            quotas: &[],
         }
     }
 
@@ -130,8 +130,8 @@ impl ResourceManager {
         } else {
             WRITE
         };
-        // The provider's own is the tighter one, which a throttle is put down to.
-        let quotas: Vec<Quota> = call.quota.into_iter().chain([general]).collect();
+        // The provider's own are the tighter ones, and a throttle is put down to the first.
+        let quotas: Vec<Quota> = call.quotas.iter().copied().chain([general]).collect();
         let asked = Exchange {
             method: &call.method,
             url: &url,

@@ -16,13 +16,21 @@ use tokio::time::Instant;
 
 /// Stable, and the one whose swagger and examples the tests hold our calls against.
 const VERSION: &str = "2023-05-01";
-/// "Scalability targets for the Azure Storage resource provider": 1,200 writes an hour for an account and region; the 10 a
-/// second are Resource Manager's, too.
-const WRITES: Quota = Quota {
-    name: "storage write",
-    burst: 1200.0,
-    per_second: 1200.0 / 3600.0,
-};
+/// "Scalability targets for the Azure Storage resource provider": 10 writes a second and 1,200 an hour for an account and
+/// region. A class that begins meets the first.
+const WRITES: &[Quota] = &[
+    Quota {
+        name: "storage write",
+        // Calls arrive closer together than they left.
+        burst: 5.0,
+        per_second: 10.0,
+    },
+    Quota {
+        name: "storage write of an hour",
+        burst: 1200.0,
+        per_second: 1200.0 / 3600.0,
+    },
+];
 
 /// The shares of one account.
 pub struct ByResourceManager<'a> {
@@ -89,7 +97,7 @@ impl<'a> ByResourceManager<'a> {
     ) -> Result<(), CloudError> {
         let path = self.at(name);
         let call = Call {
-            quota: Some(WRITES),
+            quotas: WRITES,
             ..Call::get(&path, VERSION, operation).with(method, Some(body))
         };
         self.arm.call(&call, deadline).await.map(drop)
@@ -155,7 +163,7 @@ impl Shares for ByResourceManager<'_> {
     async fn delete(&self, name: &str, deadline: Instant) -> Result<(), CloudError> {
         let path = self.at(name);
         let call = Call {
-            quota: Some(WRITES),
+            quotas: WRITES,
             ..Call::get(&path, VERSION, "arm:DELETE share").with(Method::DELETE, None)
         };
         match self.arm.call(&call, deadline).await {

@@ -11,7 +11,7 @@ use crate::wire::{Code, Retry, Secret};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -180,7 +180,16 @@ impl Ssh {
             );
         }
         let message = format!("{self} does not let {} in by ssh: {reason}", self.user);
-        Failure::new(Code::PermissionDenied, message)
+        let failure = Failure::new(Code::PermissionDenied, message);
+        let key = &self.files.key_file;
+        match key.metadata() {
+            // ssh(1), "-i": such a key is ignored.
+            Ok(of_key) if of_key.permissions().mode() & 0o077 != 0 => failure.because(format!(
+                "{} can be read by others than its owner, so ssh does not use it: chmod 600",
+                key.display()
+            )),
+            _ => failure,
+        }
     }
 }
 
