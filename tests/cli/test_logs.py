@@ -144,6 +144,11 @@ def test_a_look_that_fails_once_is_repeated(emulator: Emulator, state: Json, fau
     assert len(messages(logs(emulator, state))) == 7
 
 
+def test_the_logs_have_an_endpoint_of_their_own(emulator: Emulator, state: Json) -> None:
+    env = emulator.env(AWS_ENDPOINT_URL="", AWS_ENDPOINT_URL_ECS=emulator.url, AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=emulator.url)
+    assert len(messages(program.run("logs", ask.logs(state), env))) == 7
+
+
 @pytest.fixture
 def least(tmp_path: Path) -> Iterator[Emulator]:
     """A local AWS where the hub may do what deployments/fargate says."""

@@ -52,8 +52,9 @@ pub async fn logs(
     let config = Config::read(settings.config)?;
     let ecs = backend.ecs(&config, settings, Some(record)).await?;
     let task = describe(&ecs, &config, record, deadline).await?;
-    let container = container_name(&config, record);
-    let place = place(&ecs, &config, record, task.as_ref(), container, deadline).await?;
+    let definition = definition(&ecs, &config, record, task.as_ref(), deadline).await?;
+    let container = container(&definition, &config, record)?;
+    let place = Place::of(container, record, task.as_ref(), ecs.region())?;
     let account = AccountSettings {
         credentials: Credentials::read(settings.credentials)?,
         region: Some(place.region.clone()),
@@ -105,88 +106,102 @@ async fn describe(
     Ok(tasks.pop())
 }
 
-fn container_name<'a>(config: &'a Config, record: &'a Record) -> Option<&'a str> {
-    record.text(CONTAINER).or(config.container_name.as_deref())
-}
-
-async fn place(
+/// The task definition that the server was made from, as ECS tells it.
+async fn definition(
     ecs: &Ecs,
     config: &Config,
     record: &Record,
     task: Option<&Task>,
-    container: Option<&str>,
     deadline: Instant,
-) -> Result<Place, Failure> {
-    let of_config = config
-        .run_task
-        .as_ref()
-        .and_then(|r| r.get("taskDefinition"));
-    let definition = task
+) -> Result<Value, Failure> {
+    let run_task = config.run_task.as_ref();
+    let of_config = run_task.and_then(|r| r.get("taskDefinition"));
+    let name = task
         .and_then(|task| task.task_definition_arn.as_deref())
         .or(record.text(TASK_DEFINITION))
         .or(of_config.and_then(Value::as_str));
-    let Some(definition) = definition else {
+    let Some(name) = name else {
         let message =
             "ECS does not know the task any more, and the settings name no task definition";
         return Err(Failure::new(Code::NotFound, message));
     };
-    let described = ecs.describe_task_definition(definition, deadline).await;
+    let described = ecs.describe_task_definition(name, deadline).await;
     let described = described.map_err(|error| {
+        const NEEDS: &str = "logs needs ecs:DescribeTaskDefinition and logs:GetLogEvents; see deployments/fargate for the policy";
         let failure = error.into_failure();
         if failure.code() == Code::PermissionDenied {
-            return failure.because("logs needs ecs:DescribeTaskDefinition and logs:GetLogEvents; see deployments/fargate for the policy");
+            return failure.because(NEEDS);
         }
         failure
     })?;
-    let defined = described.unwrap_or_default();
-    let containers = defined["taskDefinition"]["containerDefinitions"].as_array();
-    let mut containers = containers.into_iter().flatten();
-    let found = match container {
-        Some(name) => containers.find(|c| c["name"] == name),
-        // The first essential one, as ECS's default for "essential" is true (API Reference, ContainerDefinition).
-        None => containers.find(|c| c["essential"] != json!(false)),
-    };
-    let Some(found) = found else {
-        let message = format!("task definition {definition} has no container {container:?}");
-        return Err(Failure::new(Code::NotFound, message));
-    };
-    let name = found["name"].as_str().unwrap_or_default();
-    let log = &found["logConfiguration"];
-    let option = |name: &str| {
-        log["options"][name]
-            .as_str()
-            .filter(|text| !text.is_empty())
-    };
-    let wrong = |why: String| {
-        let message = format!("container {name:?} of task definition {definition} {why}");
-        Err(Failure::new(Code::InvalidConfig, message))
-    };
-    if log["logDriver"] != "awslogs" {
-        return wrong(format!(
-            "has logDriver {}; only awslogs can be read",
-            log["logDriver"]
-        ));
-    }
-    // "Example Amazon ECS task definition: Route logs to CloudWatch" in the Developer Guide: the prefix is required on Fargate,
-    // and a stream is called prefix/container/task id.
-    let (Some(group), Some(prefix)) = (option("awslogs-group"), option("awslogs-stream-prefix"))
-    else {
-        return wrong("names no awslogs-group and awslogs-stream-prefix".to_owned());
-    };
-    let arn = record.reference.as_deref().unwrap_or_default();
-    let id = arn.rsplit('/').next().unwrap_or_default();
-    let environment: Vec<Value> = task
-        .iter()
-        .flat_map(|task| &task.overrides.container_overrides)
-        .flat_map(|c| &c.environment)
-        .map(|e| json!({"name": e.name, "value": e.value}))
-        .collect();
-    Ok(Place {
-        region: option("awslogs-region").unwrap_or(ecs.region()).to_owned(),
-        group: group.to_owned(),
-        stream: format!("{prefix}/{name}/{id}"),
-        description: json!([found, environment]),
+    described.ok_or_else(|| {
+        let message = format!("task definition {name} is not there");
+        Failure::new(Code::NotFound, message)
     })
+}
+
+/// The server's container: the one that is named, else the first essential one, as ECS's default for "essential" is true (API
+/// Reference, ContainerDefinition).
+fn container<'a>(
+    definition: &'a Value,
+    config: &Config,
+    record: &Record,
+) -> Result<&'a Value, Failure> {
+    let named = record.text(CONTAINER).or(config.container_name.as_deref());
+    let all = definition["taskDefinition"]["containerDefinitions"].as_array();
+    let fits = |container: &&Value| match named {
+        Some(name) => container["name"] == name,
+        None => container["essential"] != json!(false),
+    };
+    all.into_iter().flatten().find(fits).ok_or_else(|| {
+        let message = format!("the task definition has no container {named:?}");
+        Failure::new(Code::NotFound, message)
+    })
+}
+
+impl Place {
+    /// By the awslogs options. "Send Amazon ECS logs to CloudWatch" in the Developer Guide: the prefix is required on Fargate, and a
+    /// stream is called prefix/container/task id.
+    fn of(
+        container: &Value,
+        record: &Record,
+        task: Option<&Task>,
+        region: &str,
+    ) -> Result<Self, Failure> {
+        let name = container["name"].as_str().unwrap_or_default();
+        let log = &container["logConfiguration"];
+        let option = |name: &str| {
+            let text = log["options"][name].as_str();
+            text.filter(|text| !text.is_empty())
+        };
+        let wrong = |why: String| {
+            let message = format!("container {name:?} of the task definition {why}");
+            Err(Failure::new(Code::InvalidConfig, message))
+        };
+        if log["logDriver"] != "awslogs" {
+            let driver = &log["logDriver"];
+            return wrong(format!("has logDriver {driver}; only awslogs can be read"));
+        }
+        let (group, prefix) = (option("awslogs-group"), option("awslogs-stream-prefix"));
+        let (Some(group), Some(prefix)) = (group, prefix) else {
+            return wrong("names no awslogs-group and awslogs-stream-prefix".to_owned());
+        };
+        let arn = record.reference.as_deref().unwrap_or_default();
+        let id = arn.rsplit('/').next().unwrap_or_default();
+        let overrides = task.map(|task| task.overrides.container_overrides.iter());
+        let environment: Vec<Value> = overrides
+            .into_iter()
+            .flatten()
+            .flat_map(|container| &container.environment)
+            .map(|variable| json!({"name": variable.name, "value": variable.value}))
+            .collect();
+        Ok(Self {
+            region: option("awslogs-region").unwrap_or(region).to_owned(),
+            group: group.to_owned(),
+            stream: format!("{prefix}/{name}/{id}"),
+            description: json!([container, environment]),
+        })
+    }
 }
 
 /// A log stream that is read.
