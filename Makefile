@@ -4,7 +4,11 @@ PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
-EMULATOR := $(TARGET)/release/cloudspawner-emulator
+# Cargo's profile: what people install is built for release; what tests run, with checks of arithmetic and in a third of the time.
+PROFILE ?= release
+BUILT := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+EMULATOR := $(BUILT)/cloudspawner-emulator
+SHIM := $(VENV)/shim-$(PROFILE)
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
@@ -12,15 +16,16 @@ SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find py
 .PHONY: demo demo-azure test fuzz lint rust-tests python-tests bench campaign soak format clean
 
 ## demo: a hub with local servers; prints its address
-demo: $(VENV)/shim $(EMULATOR)
+demo: $(SHIM) $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
 
 ## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
-demo-azure: $(VENV)/shim $(EMULATOR)
+demo-azure: $(SHIM) $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
 
 ## test: everything that CI runs
-test: lint rust-tests python-tests
+test:
+	$(MAKE) --no-print-directory PROFILE=dev lint rust-tests python-tests
 
 lint: $(VENV)/tests
 	cargo fmt --all --check
@@ -35,7 +40,7 @@ rust-tests:
 # Most of the tests through the program wait for it, so more of them run at a time than there are cores.
 python-tests: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
 python-tests: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
-python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+python-tests: $(VENV)/tests $(SHIM) $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
 	$(PYTEST) -n 4 tests/emulator
@@ -43,19 +48,19 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
-bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+bench: $(VENV)/tests $(SHIM) $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py --azure
 
 ## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
 SEED ?= 1
-campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+campaign: $(VENV)/tests $(SHIM) $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) -n 2 \
 		-rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
 ## soak: 200 servers and a cloud with faults for MINUTES=60
 MINUTES ?= 60
-soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+soak: $(VENV)/tests $(SHIM) $(EMULATOR)
 	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) \
 		tests/soak --minutes $(MINUTES)
 
@@ -73,12 +78,12 @@ clean:
 	rm -rf $(VENV) $(TARGET)
 
 # Cargo shows its progress; pip, which builds the wheel from what is then there, shows none.
-$(TARGET)/release/cloudspawner: $(RUST_SOURCES)
-	cargo build --release --locked
+$(BUILT)/cloudspawner: $(RUST_SOURCES)
+	cargo build --profile $(PROFILE) --locked
 	touch $@
 
 $(EMULATOR): $(EMULATOR_SOURCES)
-	cargo build --release --locked -p cloudspawner-emulator
+	cargo build --profile $(PROFILE) --locked -p cloudspawner-emulator
 	touch $@
 
 $(VENV)/base: deployments/demo/requirements.txt
@@ -95,8 +100,9 @@ proxy:
 	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
 	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 
-$(VENV)/shim: $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
+$(SHIM): $(VENV)/base $(BUILT)/cloudspawner $(SHIM_SOURCES)
+	rm -f $(VENV)/shim-*
+	MATURIN_PEP517_ARGS="--profile $(PROFILE)" $(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
 	touch $@
 
 $(VENV)/tests: $(VENV)/base tests/requirements.txt
