@@ -75,7 +75,7 @@ class Aftermath(Part):
             result = await spawner._program().request("logs", params, timeout_ms=_LOGS_TIMEOUT_MS)
             lines = clean((line.get("message", "") for line in result["lines"]), spawner.get_env())
         except ProgramError as error:
-            spawner.log.debug("%s: no log lines: %s", spawner._log_name, error)
+            spawner.log.info("%s: its log could not be read: %s", spawner._log_name, error)
             return ()
         except Exception:
             spawner.log.exception("%s: the log lines could not be read", spawner._log_name)
