@@ -6,6 +6,7 @@ keys, so those are looked for separately.
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
@@ -139,6 +140,8 @@ def _schema() -> Any:
 
 @lru_cache(maxsize=1)
 def _validator() -> Any:
+    # What jsonschema would check addresses with, which nothing here has; it takes seconds to be imported.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from jsonschema import Draft4Validator
     from referencing import Registry
     from referencing.jsonschema import DRAFT4
@@ -146,24 +149,10 @@ def _validator() -> Any:
     # The schema is one of templates, where "[…]" may stand for any value; a request's body has none of those.
     nothing = DRAFT4.create_resource({"definitions": {"expression": {"not": {}}}})
     templates = "https://schema.management.azure.com/schemas/common/definitions.json"
-    registry = Registry().with_resource(templates, nothing)
-    # The enclosing definitions cannot be satisfied: "oneOf" of computes that all allow unknown keys. All of the schema, which
-    # is large, would take seconds to be read.
-    root = "ComputeInstanceProperties"
-    part = {"$ref": f"#/definitions/{root}", "definitions": _reachable(root)}
-    return Draft4Validator(part, registry=registry)
-
-
-def _reachable(name: str) -> Json:
-    """A definition of the schema with all to which it leads, by name."""
-    found: Json = {}
-    wanted = [name]
-    while wanted:
-        name = wanted.pop()
-        if name not in found:
-            found[name] = _schema()["definitions"][name]
-            wanted += re.findall(r'"#/definitions/(\w+)"', json.dumps(found[name]))
-    return found
+    schema = _schema()
+    registry = Registry().with_resources([(templates, nothing), (schema["id"], DRAFT4.create_resource(schema))])
+    # The enclosing definitions cannot be satisfied: "oneOf" of computes that all allow unknown keys.
+    return Draft4Validator({"$ref": f"{schema['id']}/definitions/ComputeInstanceProperties"}, registry=registry)
 
 
 def _unknown(schema: Json, value: Any, at: str) -> Iterator[str]:
