@@ -1,4 +1,4 @@
-"""The README's table of traits, from the classes themselves: `python tests/support/traits.py` writes it there."""
+"""The table of traits in docs/traits.md, from the classes themselves: `python tests/support/traits.py` writes it there."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from cloudspawner.housekeeping import HousekeepingTraits
 from cloudspawner.spawner import CloudSpawner
 from cloudspawner.storage import StorageTraits
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "traits.md"
 BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
 END = "<!-- end of traits -->\n"
 PARTS = {CloudSpawner: (ChoosingTraits, HousekeepingTraits, StorageTraits), AzureMl: (AzureMountTraits,)}
@@ -30,12 +30,12 @@ def table() -> str:
     return "\n".join(parts)
 
 
-def rewritten(readme: str) -> str:
-    """The README with today's table."""
-    before, rest = readme.split(BEGIN)
+def rewritten(page: str) -> str:
+    """The page with today's table."""
+    before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table()}{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    PAGE.write_text(rewritten(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The pages in docs/ say what the code does."""
 
 import json
 import re
@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from support import program, traits
+from support.binaries import REPOSITORY
 from support.emulator import Emulator
+
+BY_HAND = REPOSITORY / "docs" / "by-hand.md"
 
 
 def test_the_table_of_traits_is_what_the_classes_say() -> None:
-    readme = traits.README.read_text()
-    assert traits.rewritten(readme) == readme, "run: python tests/support/traits.py"
+    page = traits.PAGE.read_text()
+    assert traits.rewritten(page) == page, "run: python tests/support/traits.py"
 
 
 def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator, tmp_path: Path) -> None:
-    section = traits.README.read_text().split("## By hand")[1].split("\n## ")[0]
-    commands = re.findall(r"^    (.*)$", section, re.MULTILINE)
+    commands = re.findall(r"^    (.*)$", BY_HAND.read_text(), re.MULTILINE)
     assert len([command for command in commands if "cloudspawner" in command]) == 5
     env = emulator.env(PATH=f"{Path(program.path()).parent}:/usr/bin:/bin")
     script = "set -e\n" + "\n".join(commands)
@@ -30,4 +32,4 @@ def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator, tmp_path
 
 @pytest.mark.parametrize("name", ["fargate/policy.json", "fargate/task-definition.json"])
 def test_the_deployments_documents_are_json(name: str) -> None:
-    json.loads((traits.README.parent / "deployments" / name).read_text())
+    json.loads((REPOSITORY / "deployments" / name).read_text())
