@@ -27,8 +27,8 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def clouds() -> Iterator[tuple[Emulator, Azure]]:
     """A local ECS and a local Azure, slow enough to be looked at."""
     with (
-        Emulator(run="process", delays="provisioning=700,pending=700,stopping=50,deprovisioning=50") as ecs,
-        Azure(*deployments.BOUND, delays="creating=1500,starting=300,stopping=200,deleting=100", run="process") as azure,
+        Emulator(run="process", delays="provisioning=4000,pending=300,stopping=50,deprovisioning=50") as ecs,
+        Azure(*deployments.BOUND, delays="creating=4000,starting=300,stopping=200,deleting=100", run="process") as azure,
     ):
         yield ecs, azure
 

@@ -86,9 +86,8 @@ class Chromium:
 
     def complaints(self) -> list[str]:
         """What axe-core finds serious, but for JupyterHub's own: its buttons' colours, the progress bar's name."""
-        if not self.driver.execute_script("return !!window.axe"):
-            self.driver.execute_script(self._axe)
+        # In one script: a page that waits for a server may be replaced between two.
         violations = self.driver.execute_async_script(
-            "const done = arguments[0]; axe.run({exclude: ['.btn', '#progress-bar']}).then(r => done(r.violations))"
+            self._axe + ";const done = arguments[0]; axe.run({exclude: ['.btn', '#progress-bar']}).then(r => done(r.violations))"
         )
         return [f"{v['id']}: {v['help']}: {[node['html'] for node in v['nodes']]}" for v in violations if v["impact"] in _SERIOUS]
