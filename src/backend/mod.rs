@@ -226,6 +226,11 @@ pub trait Launch: Send + Sync {
     /// What the admin should know, though the start goes on.
     fn warnings(&self) -> &[String];
 
+    /// The server's page in the cloud's own console, for admins; none before the server has a name, or where none is known.
+    fn console(&self) -> Option<String> {
+        None
+    }
+
     /// Its place among all starts that wait for the account's quota, where it has one.
     fn ticket(&self) -> Option<Arc<Ticket>> {
         None

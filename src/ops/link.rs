@@ -93,6 +93,17 @@ impl Link {
 
     /// Tells how a start is getting on; `percent` never falls.
     pub fn tell(&self, stage: &str, percent: u8, message: impl Into<String>) {
+        self.tell_of(stage, percent, message, None);
+    }
+
+    /// The same, with the server's page in the cloud's own console.
+    pub fn tell_of(
+        &self,
+        stage: &str,
+        percent: u8,
+        message: impl Into<String>,
+        link: Option<String>,
+    ) {
         let percent = self
             .percent
             .fetch_max(percent, Ordering::Relaxed)
@@ -104,7 +115,7 @@ impl Link {
                 stage: stage.to_owned(),
                 percent,
                 message: message.into(),
-                link: None,
+                link,
             },
         });
     }

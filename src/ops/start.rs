@@ -315,7 +315,8 @@ impl Ops {
                     trouble.last = None;
                     if told != report.stage {
                         told = report.stage;
-                        link.tell(told, report.percent, report.message);
+                        let page = launch.console();
+                        link.tell_of(told, report.percent, report.message, page);
                     }
                     if let (Phase::Running, Some(url)) = (report.phase, report.url) {
                         return Ended::Up(url, report.target_url);

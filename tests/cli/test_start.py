@@ -58,6 +58,16 @@ def test_frames_come_in_order_and_the_last_is_the_result() -> None:
     assert state["data"]["ref"] == second["data"]["ref"]
 
 
+def test_the_tasks_page_in_the_console_comes_with_each_word_about_it() -> None:
+    with Emulator(delays="provisioning=50,pending=50,activating=50") as emulator:
+        done = program.run("start", ask.start(), emulator.env())
+    links = {frame["stage"]: frame["link"] for frame in done.frames if frame["type"] == "event"}
+    _, cluster, task = done.result["state"]["data"]["ref"].split("/")
+    assert links["requested"] is None
+    assert links["running"].startswith("https://")
+    assert f".console.aws.amazon.com/ecs/v2/clusters/{cluster}/tasks/{task}/" in links["running"]
+
+
 def test_a_state_is_written_before_run_task_is_called() -> None:
     with Emulator(delays=SLOW) as emulator:
         emulator.fault("RunTask", "hang", count=None)

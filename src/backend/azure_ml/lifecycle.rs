@@ -1,7 +1,6 @@
 //! One start of an instance: look first, then create, start or join.
 
 use super::api::{Place, Service};
-use super::body;
 use super::config::Config;
 use super::home::Home;
 use super::instance::Instance;
@@ -10,6 +9,7 @@ use super::naming;
 use super::redirect::Way;
 use super::site::{CREATED, Workspace};
 use super::status::{self, OnStart};
+use super::{body, console};
 use crate::backend::{Created, Finish, Launch, Prepared, Record, Settled, Site, Then, names, tags};
 use crate::cloud::CloudError;
 use crate::error::Failure;
@@ -350,6 +350,15 @@ impl Launch for InstanceLaunch {
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn console(&self) -> Option<String> {
+        let name = self.record.reference.as_deref()?;
+        console::page(
+            self.config.management_endpoint.as_deref(),
+            &self.place,
+            name,
+        )
     }
 
     fn prepare(&mut self, deadline: Instant) -> BoxFuture<'_, Result<Prepared, Failure>> {

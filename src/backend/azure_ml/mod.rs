@@ -12,6 +12,7 @@ mod api;
 mod body;
 mod check;
 mod config;
+mod console;
 mod data_mounts;
 mod home;
 mod instance;

@@ -7,7 +7,7 @@ use super::record::{
 };
 use super::site::Cluster;
 use super::storage::Storage;
-use super::{definition, status};
+use super::{console, definition, status};
 use crate::backend::{Created, Launch, Prepared, Record, Settled, Site, Then, names};
 use crate::cloud::CloudError;
 use crate::error::Failure;
@@ -231,6 +231,10 @@ impl Launch for TaskLaunch {
 
     fn warnings(&self) -> &[String] {
         &self.run_task.warnings
+    }
+
+    fn console(&self) -> Option<String> {
+        console::page(self.record.reference.as_deref()?)
     }
 
     fn ticket(&self) -> Option<Arc<Ticket>> {

@@ -6,6 +6,7 @@
 mod api;
 mod check;
 mod config;
+mod console;
 mod copies;
 mod definition;
 mod lifecycle;
