@@ -46,11 +46,17 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// All verbs over all backends.
+    /// All verbs over all backends that are built in.
     #[must_use]
     pub fn new(surroundings: &Surroundings) -> Self {
+        Self::over(Registry::new(surroundings), surroundings)
+    }
+
+    /// All verbs over these backends.
+    #[must_use]
+    pub fn over(registry: Registry, surroundings: &Surroundings) -> Self {
         Self {
-            registry: Arc::new(Registry::new(surroundings)),
+            registry: Arc::new(registry),
             context: surroundings.context.clone(),
             limiter: surroundings.limiter.clone(),
             watch: Arc::default(),
