@@ -19,29 +19,6 @@ from support.binaries import REPOSITORY
 HUBS_OWN = {name: {"JUPYTERHUB_CRYPT_KEY"} for name in ("azure_ad_auth_spawn_on_aml", "both_clouds")}
 
 
-class Watched(dict[str, str]):
-    """An environment that remembers what was asked for."""
-
-    def __init__(self, values: dict[str, str]) -> None:
-        super().__init__(values)
-        self.asked: set[str] = set()
-
-    def __contains__(self, name: object) -> bool:
-        """Whether it is set."""
-        self.asked.add(str(name))
-        return super().__contains__(name)
-
-    def __getitem__(self, name: str) -> str:
-        """The value."""
-        self.asked.add(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, otherwise: Any = None) -> Any:
-        """The value, or the other."""
-        self.asked.add(name)
-        return super().get(name, otherwise)
-
-
 async def logged_in() -> dict[str, Any]:
     """What a log-in left."""
     return {"refresh_token": "x", "user": {"oid": "x", "tid": "x"}}
@@ -52,7 +29,7 @@ async def test_env_template_names_exactly_the_variables_that_the_deployment_read
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = deployments.variables(name)
-    environment = Watched(dict.fromkeys(named, "x"))
+    environment = deployments.Watched(dict.fromkeys(named, "x"))
     monkeypatch.setattr(os, "environ", environment)
     config = PyFileConfigLoader(str(deployments.config(name))).load_config()
     user = SimpleNamespace(name="ada", get_auth_state=logged_in)
