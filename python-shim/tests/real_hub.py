@@ -163,7 +163,7 @@ async def make_hub(fake: Fake, tmp_path: Path) -> AsyncIterator[MakeHub]:
                 ],
             },
             Authenticator={"allow_all": True},
-            CloudSpawner={"program": fake.argv, "program_env": fake.env},
+            CloudSpawner={"program": fake.argv, "program_env": fake.env, "check_at_start": False},
             FargateSpawner={
                 "cluster": "hub",
                 "task_definition": "lab:2",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cloudspawner.azure_ml import AzureMl
 from cloudspawner.azure_mounts import AzureMountTraits
+from cloudspawner.checking import CheckTraits
 from cloudspawner.choosing import ChoosingTraits
 from cloudspawner.fargate import Fargate, FargateSpawnerSecretAccessKeyAuthentication
 from cloudspawner.housekeeping import HousekeepingTraits
@@ -13,7 +14,7 @@ from cloudspawner.storage import StorageTraits
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "traits.md"
 BEGIN = "<!-- traits: made by tests/support/traits.py; a test compares them -->\n"
 END = "<!-- end of traits -->\n"
-PARTS = {CloudSpawner: (ChoosingTraits, HousekeepingTraits, StorageTraits), AzureMl: (AzureMountTraits,)}
+PARTS = {CloudSpawner: (CheckTraits, ChoosingTraits, HousekeepingTraits, StorageTraits), AzureMl: (AzureMountTraits,)}
 
 
 def table() -> str:

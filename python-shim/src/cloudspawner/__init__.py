@@ -10,6 +10,7 @@ from .fargate import (
     FargateSpawnerECSRoleAuthentication,
     FargateSpawnerSecretAccessKeyAuthentication,
 )
+from .hub_start import listen as _listen
 from .spawner import CloudSpawner
 
 __all__ = [
@@ -23,3 +24,5 @@ __all__ = [
     "FargateSpawnerSecretAccessKeyAuthentication",
     "SpawnFailed",
 ]
+
+_listen()

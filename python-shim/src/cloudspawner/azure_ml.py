@@ -455,6 +455,29 @@ class AzureMl(AzureMountTraits, Cloud):
             config["redirect_hosts"] = list(self.redirect_hosts)
         return config
 
+    def check_config(self) -> JsonObject:
+        """The same with what all new instances are like."""
+        config = super().check_config()
+        config["vm_size"] = self.vm_size
+        if location := self._setting("location", "LOCATION"):
+            config["location"] = location
+        return config | self._passed_on()
+
+    def impossible(self, authenticator: Any) -> list[str]:
+        """Log-ins that leave no token, a secret that nobody would use, and a workspace in no region."""
+        problems = super().impossible(authenticator)
+        for trait, wanted in (("identity", "user"), ("assigned_user", True)):
+            if getattr(self, trait) == wanted and not authenticator.enable_auth_state:
+                problems.append(f"AMLSpawner.{trait} = {wanted!r} needs Authenticator.enable_auth_state = True")
+        if self.client_secret and self.credential_kind != "client_secret":
+            problems.append('AMLSpawner.client_secret is not used: set AMLSpawner.credential_kind = "client_secret"')
+        if self.create_workspace and not self._setting("location", "LOCATION"):
+            problems.append("AMLSpawner.create_workspace needs AMLSpawner.location")
+        return problems
+
+    def _passed_on(self) -> JsonObject:
+        return {name: value for name in _PASSED_ON if (value := getattr(self, name))}
+
     async def start_config(self) -> JsonObject:
         """The same with what a new instance is like.
 
@@ -474,7 +497,7 @@ class AzureMl(AzureMountTraits, Cloud):
             raise ConfigurationError(f"set {', '.join(missing)}")
         if self.tags:
             config["tags"] = {key: str(text) for key, text in self._filled_in("tags", self.tags).items()}
-        given = {name: getattr(self, name) for name in _PASSED_ON}
+        given: JsonObject = self._passed_on()
         given["name_suffix"] = self._setting("compute_instance_suffix", "SPAWN_COMPUTE_INSTANCE_SUFFIX")
         given["identity"] = "" if self.identity == "service" else self.identity
         given["assigned_user"] = await self._assigned_user()

@@ -46,6 +46,24 @@ class Cloud(StorageTraits):
         """The settings that tell where gc looks; the same for all servers of one place."""
         return self.cloud_config()
 
+    def check_config(self) -> JsonObject:
+        """The settings that the hub looks at when it starts: a start's, as far as they are the same for everybody.
+
+        Raises:
+            ConfigurationError: something that a start needs is missing.
+        """
+        return self.with_storage(self.cloud_config())
+
+    def impossible(self, authenticator: Any) -> list[str]:
+        """Sentences about settings that no start can work with.
+
+        Args:
+            authenticator: the hub's.
+        """
+        if self.mount_userspace and not self.storage:
+            return [f"{self.class_name}.mount_userspace needs {self.class_name}.storage"]
+        return []
+
     def server_scheme(self) -> str:
         """The scheme that the single-user server speaks."""
         return "https" if self.spawner.internal_ssl else "http"

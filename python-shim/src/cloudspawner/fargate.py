@@ -290,6 +290,21 @@ class Fargate(Cloud):
             config["storage"] = {"file_system_id": self._filled_in("storage", file_system)}
         return config
 
+    def check_config(self) -> JsonObject:
+        """The same with RunTask's arguments, where they are no function's and no profile's."""
+        config = super().check_config()
+        if self.get_run_task_args is not None or (self.spawner.profile_list and self._missing()):
+            return config
+        return {**config, "run_task": self._run_task()}
+
+    def impossible(self, authenticator: Any) -> list[str]:
+        """Keys that nobody would use are no keys."""
+        problems = super().impossible(authenticator)
+        keys = FargateSpawnerSecretAccessKeyAuthentication
+        if self.spawner.config.get(keys.__name__) and not issubclass(self.authentication_class, keys):
+            problems.append(f"c.{keys.__name__} is not used: set FargateSpawner.authentication_class = {keys.__name__}")
+        return problems
+
     async def start_config(self) -> JsonObject:
         """The same with RunTask's arguments.
 
@@ -309,9 +324,12 @@ class Fargate(Cloud):
             )
         return {**self.cloud_config(), "run_task": run_task}
 
-    def _run_task(self) -> JsonObject:
+    def _missing(self) -> list[str]:
         needed = ("cluster", "task_definition", "container_name", "subnets")
-        if missing := [f"FargateSpawner.{name}" for name in needed if not getattr(self, name)]:
+        return [f"FargateSpawner.{name}" for name in needed if not getattr(self, name)]
+
+    def _run_task(self) -> JsonObject:
+        if missing := self._missing():
             raise ConfigurationError(f"set {', '.join(missing)}, or FargateSpawner.get_run_task_args")
         network: JsonObject = {
             "subnets": self._expanded("subnets", self.subnets),

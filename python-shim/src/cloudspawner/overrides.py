@@ -15,7 +15,9 @@ from .errors import ConfigurationError
 from .profiles import nearest
 
 # They are the hub's, not a server's: with another value nothing that runs would be found again.
-_THE_HUBS_OWN = frozenset({"hub_id", "program", "program_env", "profile_list", "gc_interval", "gc_min_age"})
+_THE_HUBS_OWN = frozenset(
+    {"hub_id", "program", "program_env", "profile_list", "gc_interval", "gc_min_age", "check_at_start"}
+)
 
 
 class Overrides:

@@ -24,6 +24,7 @@ from jupyterhub.utils import url_path_join
 from traitlets import Dict, List, Unicode, default
 
 from .aftermath import Aftermath
+from .checking import CheckTraits
 from .choosing import ChoosingTraits
 from .errors import ChoiceRefused, ConfigurationError, spawn_exception
 from .housekeeping import HousekeepingTraits
@@ -56,7 +57,7 @@ _PENDING_AGE_MS = 1_000
 _STOP_PAUSES = (1.0, 5.0)
 
 
-class CloudSpawner(Aftermath, ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
+class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, StorageTraits, Spawner):
     """Starts single-user servers through the `cloudspawner` program, on the cloud of the profile that a person chose.
 
     Base of the classes that have one cloud alone.

@@ -99,8 +99,9 @@ class GcParams(Common, GcLimits):
 
 
 class CheckParams(Common):
-    """Params of `check`."""
+    """Params of `check`; `hub_url` is where servers are to reach the hub."""
 
+    hub_url: str | None
     offline: bool
 
 
