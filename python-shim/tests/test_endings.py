@@ -140,3 +140,21 @@ def test_only_so_many_endings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         Endings.of(settings).put(server, Ending(NOW, f"why {server}"))
     assert [Endings.of(settings).get(server) is not None for server in (1, 2, 3)] == [True, False, True]
     assert Ending(NOW, "a <b>", "a <b>").html() == "a &lt;b&gt;"
+
+
+async def test_a_spot_task_that_the_cloud_takes_back_is_told_of_while_it_still_lives_and_only_once(
+    make_spawner: MakeSpawner, fake: Fake, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {
+        "reason": "Your Spot Task was interrupted.",
+        "error": {"user_message": "The cloud took its spare capacity back."},
+    }
+    fake.plays(start=[["state", STATE], ["ack"], ["result", STARTED]], poll={"phase": "stopping", **told}, logs=LOG)
+    spawner = make_spawner(profile_list=[{"display_name": "A"}])
+    await spawner.start()
+    assert [await spawner.poll() for _ in range(2)] == [None, None]
+    assert caplog.text.count("the cloud takes it down: Your Spot Task was interrupted.") == 1
+    assert "The cloud took its spare capacity back." in await spawner.get_options_form()
+    fake.plays(poll={"phase": "exited", "exit_code": 0, **told}, logs=LOG)
+    assert await spawner.poll() == 0
+    assert "The cloud took its spare capacity back." in await spawner.get_options_form(), "not that it ended by itself"

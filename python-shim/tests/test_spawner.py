@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from cloudspawner import FargateSpawner, SpawnFailed
 from cloudspawner import spawner as spawner_module
+from cloudspawner.errors import ConfigurationError
 from cloudspawner.program import Program
 from conftest import SECRET, STARTED, STATE, STATE_WITH_REF, URL, Fake, MakeSpawner, until
 
@@ -187,6 +188,14 @@ async def test_the_spec_is_what_jupyterhub_documents(make_spawner: MakeSpawner, 
     assert (env["A"], env["B"]) == ("1", "ada")
     assert env["JUPYTERHUB_SERVICE_URL"] == "http://0.0.0.0:8888/user/ada/"
     assert all(isinstance(value, str) for value in env.values())
+
+
+async def test_internal_ssl_is_refused_since_certificates_do_not_reach_the_server(make_spawner: MakeSpawner) -> None:
+    with pytest.raises(ConfigurationError, match=r"override FargateSpawner\.move_certs") as caught:
+        await make_spawner(internal_ssl=True).move_certs(
+            {"keyfile": "/srv/key", "certfile": "/srv/cert", "cafile": "/srv/ca"}
+        )
+    assert "not configured correctly" in caught.value.jupyterhub_message
 
 
 async def test_a_start_whose_child_died_goes_on(make_spawner: MakeSpawner, fake: Fake) -> None:

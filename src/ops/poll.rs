@@ -238,7 +238,12 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
 }
 
 fn seen(key: &str, report: Report, state: Option<crate::wire::State>) -> ServerStatus {
+    // What a start would fail for is told of a server that has run only where the cloud itself took it down.
+    let taken_down = report
+        .ending
+        .filter(|ending| ending.code() == Code::CapacityUnavailable);
     ServerStatus {
+        error: taken_down.map(|failure| *failure.0),
         exit_code: report.exit_code,
         cleanup: report.cleanup,
         url: report.url,

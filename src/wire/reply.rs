@@ -124,7 +124,7 @@ pub struct ServerStatus {
     pub cleanup: Cleanup,
     /// The cloud's own words for why it ended.
     pub reason: Option<String>,
-    /// Why the phase is `unknown`.
+    /// Why the phase is `unknown`; of a server that goes or went down, that the cloud itself took it away.
     pub error: Option<ErrorObject>,
     /// When it was last used, RFC 3339, where the cloud knows.
     pub last_activity: Option<String>,

@@ -7,7 +7,7 @@ import pytest
 
 from support import ask, program
 from support.binaries import REPOSITORY
-from support.emulator import SLOW, Emulator, wait_until
+from support.emulator import FAST, SLOW, Emulator, wait_until
 from support.states import now_ms, running, state_of
 
 MINUTE = 60_000
@@ -50,6 +50,24 @@ def test_a_running_task_is_running_with_its_url_and_no_new_state(emulator: Emula
     server = poll_one(emulator, running(emulator))
     assert (server["phase"], server["url"], server["state"]) == ("running", "http://127.0.0.1:8888", None)
     assert (server["cleanup"], server["error"], server["reason"]) == ("none", None, None)
+
+
+@pytest.mark.parametrize(("delays", "phase"), [(f"{FAST},stopping=600000", "stopping"), (FAST, "exited")])
+def test_that_the_cloud_takes_a_spot_task_back_is_told_from_the_moment_it_says_so(delays: str, phase: str) -> None:
+    with Emulator(delays=delays) as emulator:
+        state = running(emulator)
+        emulator.end(emulator.tasks()[0], stop_code="SpotInterruption", stopped_reason="Your Spot Task was interrupted.")
+        server = wait_until(lambda: (told := poll_one(emulator, state))["phase"] == phase and told)
+        assert server["reason"].startswith("Your Spot Task was interrupted.")
+        assert server["error"]["code"] == "capacity_unavailable"
+        assert server["error"]["user_message"] == "The cloud took its spare capacity back. Try again."
+
+
+def test_a_server_that_ended_by_itself_has_no_error(emulator: Emulator) -> None:
+    state = running(emulator)
+    emulator.end(emulator.tasks()[0], stop_code="EssentialContainerExited", exit_code=0)
+    emulator.wait_for_status("STOPPED")
+    assert poll_one(emulator, state)["error"] is None
 
 
 def test_a_task_that_came_up_after_its_state_was_written_brings_a_new_state(emulator: Emulator) -> None:

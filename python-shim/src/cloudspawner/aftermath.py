@@ -46,12 +46,19 @@ class Aftermath(Part):
 
     def _has_died(self, answer: ServerStatus, state: JsonObject | None) -> None:
         """Remember a death; the lines come later, since a poll does not wait for them."""
-        code = answer.get("exit_code")
-        sentence = of_status(code if isinstance(code, int) else None)
-        ending = Ending(datetime.now().astimezone(), sentence, str(answer.get("reason") or ""))
+        ending = _ending(answer)
         self._keep(ending)
         if state is not None:
             self._asking_for_lines = asyncio.ensure_future(self._add_lines(ending, state))
+
+    def _is_going_down(self, answer: ServerStatus) -> None:
+        """Tell once, while the server still lives, that the cloud takes it down, as it does with a spot task."""
+        ending, last = _ending(answer), self._last_ending()
+        if last is None or last.original != ending.original:
+            self.spawner.log.warning(
+                "%s: the cloud takes it down: %s", self.spawner._log_name, ending.original or ending.sentence
+            )
+            self._keep(ending)
 
     async def _add_lines(self, ending: Ending, state: JsonObject) -> None:
         if lines := await self._last_lines(state):
@@ -83,3 +90,12 @@ class Aftermath(Part):
         if lines:
             spawner.log.warning("%s: it wrote last:\n%s", spawner._log_name, "\n".join(lines))
         return lines
+
+
+def _ending(answer: ServerStatus) -> Ending:
+    """What a poll tells of an end; where the cloud itself was the reason, the program has a sentence for it."""
+    code = answer.get("exit_code")
+    sentence = of_status(code if isinstance(code, int) else None)
+    if error := answer.get("error"):
+        sentence = ProgramError.from_frame({"error": error}).user_message or sentence
+    return Ending(datetime.now().astimezone(), sentence, str(answer.get("reason") or ""))

@@ -225,6 +225,17 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
         self._has_started()
         return self._record.url
 
+    async def move_certs(self, paths: JsonObject) -> JsonObject:
+        """With internal_ssl the hub asks where a server finds its certificates, which lie on the hub's own disk.
+
+        Raises:
+            ConfigurationError: always; a subclass that brings them to its servers overrides this.
+        """
+        raise ConfigurationError(
+            "JupyterHub.internal_ssl: the certificates do not reach a server in the cloud; switch it off, "
+            f"or override {type(self).__name__}.move_certs so that they do"
+        )
+
     async def _start_params(self) -> StartParams:
         chosen = self._chosen or await self._choose()
         cloud = self.cloud
@@ -331,6 +342,8 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
             return await self._bury(answer, life)
         if error := answer.get("error"):
             self.log.debug("%s: %s", self._log_name, ProgramError.from_frame({"error": error}))
+            if answer.get("phase") == "stopping":
+                self._is_going_down(answer)
         news = self._record.learn(answer.get("url"), answer.get("state"))
         if self._note_activity(answer.get("last_activity")) or news:
             self._try_save()
