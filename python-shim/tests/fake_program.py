@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ async def answer(request: Request, scenario: dict[str, Any]) -> None:
 
 async def main() -> None:
     scenario = json.loads(SCENARIO.read_text())
-    hello = scenario.get("hello", {"type": "hello", "v": [1], "version": "0", "backends": [], "features": []})
+    usual = {"type": "hello", "v": [1], "version": version("cloudspawner"), "backends": [], "features": []}
+    hello = scenario.get("hello", usual)
     if hello is not None:
         write(hello)
     sys.stderr.write("2026-01-01T00:00:00Z  WARN fake: \x1b[1mready\x1b[0m\n")

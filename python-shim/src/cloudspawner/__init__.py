@@ -11,6 +11,7 @@ from .fargate import (
     FargateSpawnerSecretAccessKeyAuthentication,
 )
 from .hub_start import listen as _listen
+from .release import __version__
 from .spawner import CloudSpawner
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FargateSpawnerECSRoleAuthentication",
     "FargateSpawnerSecretAccessKeyAuthentication",
     "SpawnFailed",
+    "__version__",
 ]
 
 _listen()

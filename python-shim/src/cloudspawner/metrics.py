@@ -12,10 +12,11 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .release import __version__
 from .wire import JsonObject, ProgramError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ CHILD_RESTARTS = Counter("cloudspawner_child_restarts", "How often the program h
 GC_LOOKS = Counter("cloudspawner_gc_looks", "Looks for stale servers that the hub made by itself", ["result"])
 GC_STALE = Gauge("cloudspawner_gc_stale_servers", "Servers that the last look found and left, by backend", ["backend"])
 GC_REMOVED = Counter("cloudspawner_gc_removed_servers", "Servers that gc removed by itself")
+Info("cloudspawner", "The release of this package").info({"version": __version__})
 for _result in ("done", "failed"):
     GC_LOOKS.labels(_result)  # there from the beginning, as JupyterHub's own are
 

@@ -18,7 +18,7 @@ from logging import Logger
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import wire
+from . import release, wire
 from .child import Child, ChildDied
 from .housekeeping import Housekeeper
 from .metrics import CHILD_RESTARTS, ProgramStats
@@ -229,6 +229,7 @@ class Program:
                 self._died(loop)
                 raise self._renewed(error, call) from error
             self._start_error = None
+            release.compare(child.hello, self._log)
             if self._started_at:
                 CHILD_RESTARTS.inc()
             self._started_at = loop.time()
