@@ -60,6 +60,15 @@ pub struct Tidying<'a> {
     pub min_age: Duration,
 }
 
+/// What `check` is to look at beside the settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// Whether no cloud is asked.
+    pub offline: bool,
+    /// Where servers are to reach the hub, where the caller tells.
+    pub hub_url: Option<&'a str>,
+}
+
 /// Which lines of a log are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Lines<'a> {
@@ -99,8 +108,8 @@ pub trait Backend: Send + Sync {
         record: Option<&'a Record>,
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>>;
 
-    /// Looks whether the settings can work; `offline` asks no cloud.
-    fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>>;
+    /// Looks whether the settings can work.
+    fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>>;
 
     /// Does with a person's own storage what `params.action` says.
     ///

@@ -247,6 +247,9 @@ pub struct Check {
     /// Look at the settings alone, without asking the cloud
     #[arg(long, requires = "config", help_heading = BY_HAND)]
     pub offline: bool,
+    /// Where servers are to reach the hub (its hub_connect_url), to look at that, too
+    #[arg(long, value_name = "URL", requires = "config", help_heading = BY_HAND)]
+    pub hub_url: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -35,8 +35,11 @@ pub fn requests(command: &Command, context: &Context) -> Result<Vec<Value>, Stri
         Command::Logs(logs) => (&logs.place, logs_params(logs)),
         Command::Gc(gc) => (&gc.place, gc_params(gc)),
         Command::Check(check) => {
-            let offline = Params::from_iter([("offline".to_owned(), check.offline.into())]);
-            (&check.place, Ok(offline))
+            let look = Params::from_iter([
+                ("offline".to_owned(), check.offline.into()),
+                ("hub_url".to_owned(), json!(check.hub_url)),
+            ]);
+            (&check.place, Ok(look))
         }
         Command::Share(share) => (&share.place, share_params(share)),
         Command::Options(place) => (place, Ok(Params::new())),

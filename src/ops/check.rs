@@ -1,7 +1,7 @@
 //! `check`: whether the settings can work.
 
 use super::Ops;
-use crate::backend::Settings;
+use crate::backend::{Look, Settings};
 use crate::error::Failure;
 use crate::wire::CheckParams;
 use crate::wire::reply::CheckResult;
@@ -17,8 +17,12 @@ impl Ops {
             config: &params.config,
             credentials: &params.credentials,
         };
+        let look = Look {
+            offline: params.offline,
+            hub_url: params.hub_url.as_deref(),
+        };
         Ok(CheckResult {
-            checks: backend.check(settings, params.offline).await,
+            checks: backend.check(settings, look).await,
         })
     }
 }

@@ -238,6 +238,15 @@ impl Check {
         }
     }
 
+    /// It could not be looked at, which is no fault of the settings.
+    #[must_use]
+    pub fn unseen(name: &str, why: &str, hint: &str) -> Self {
+        Self {
+            hint: Some(hint.to_owned()),
+            ..Self::good(name, why)
+        }
+    }
+
     /// It is not, and this is what to do.
     #[must_use]
     pub fn bad(name: &str, failure: &impl ToString, hint: &str) -> Self {

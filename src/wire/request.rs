@@ -218,6 +218,8 @@ pub struct CheckParams {
     /// Explicit credentials; null for the cloud's own chain.
     #[serde(default)]
     pub credentials: Secret<Value>,
+    /// Where servers are to reach the hub; looked at where it is given.
+    pub hub_url: Option<String>,
     /// Whether to look at the config alone, without asking the cloud.
     #[serde(default, deserialize_with = "null_is_default")]
     #[schemars(with = "Option<bool>")]

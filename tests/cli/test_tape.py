@@ -41,7 +41,8 @@ def test_a_recorded_life_is_replayed_without_a_network(emulator: Emulator, tmp_p
     for name, request in requests.items():
         if name != "check":
             assert told(replay(request, tmp_path / name)) == told(recorded[name])
-    assert [check["ok"] for check in replay(requests["check"], tmp_path / "check").result["checks"]] == [True] * 6
+    again = replay(requests["check"], tmp_path / "check").result["checks"]
+    assert [check["ok"] for check in again] == [check["ok"] for check in recorded["check"].result["checks"]]
 
 
 def test_a_lost_connection_and_an_error_are_replayed_too(emulator: Emulator, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_a_misspelt_trait_keeps_the_hub_from_starting_and_tells_the_name_that_wa
 
 
 def test_what_the_check_finds_is_a_warning_of_a_hub_that_starts(emulator: Emulator, tmp_path: Path) -> None:
-    with Hub(tmp_path / "hub", emulator.env(), traits=TRAITS.replace('"notebooks"', '"nowhere"')) as hub:
+    on = "c.CloudSpawner.check_at_start = True"
+    with Hub(tmp_path / "hub", emulator.env(), on, traits=TRAITS.replace('"notebooks"', '"nowhere"')) as hub:
         wait_for("the check has ended", lambda: "check of FargateSpawner: list tasks in nowhere" in hub.log(), 20)
         told = [line for line in hub.log().splitlines() if "check of FargateSpawner" in line]
         assert all(line.startswith("[W") for line in told)

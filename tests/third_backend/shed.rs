@@ -4,8 +4,8 @@
 //! a cloud that refuses (`Created::No`), and a way up that takes time (`Phase::Pending`).
 
 use cloudspawner::backend::{
-    Backend, Created, Details, Found, Launch, Record, Report, Settings, Settled, Sighting, Site,
-    names,
+    Backend, Created, Details, Found, Launch, Look, Record, Report, Settings, Settled, Sighting,
+    Site, names,
 };
 use cloudspawner::context::Context;
 use cloudspawner::error::Failure;
@@ -131,7 +131,7 @@ impl Backend for Shed {
         Box::pin(ready(room(settings.config).map(|_| vec![site])))
     }
 
-    fn check<'a>(&'a self, settings: Settings<'a>, _offline: bool) -> BoxFuture<'a, Vec<Check>> {
+    fn check<'a>(&'a self, settings: Settings<'a>, _look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {
         Box::pin(ready(vec![match room(settings.config) {
             Ok(room) => Check::good("room", room),
             Err(failure) => Check::bad("room", &failure, "Name the shed."),

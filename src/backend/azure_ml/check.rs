@@ -2,7 +2,7 @@
 
 use super::AzureMl;
 use super::config::Config;
-use crate::backend::Settings;
+use crate::backend::{Look, Settings};
 use crate::cloud::azure::AzureCredentials;
 use crate::error::Failure;
 use crate::mount::azure_files::{Files, Method};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All checks, the offline ones first.
-pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> Vec<Check> {
+pub async fn check(backend: &AzureMl, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
     let config = match Config::read(settings.config) {
         Ok(config) => config,
         Err(failure) => {
@@ -61,7 +61,7 @@ pub async fn check(backend: &AzureMl, settings: Settings<'_>, offline: bool) -> 
             });
         }
     }
-    if !offline {
+    if !look.offline {
         let deadline = Instant::now() + TIMEOUT;
         let asked = match backend.service(&config, settings) {
             Ok(service) => service

@@ -25,7 +25,7 @@ mod redirect;
 mod site;
 mod status;
 
-use super::{Backend, Launch, Lines, Record, Settings, Site, Surroundings};
+use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings};
 use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens};
 use crate::error::Failure;
 use crate::mount::Owner;
@@ -240,8 +240,8 @@ impl Backend for AzureMl {
         })
     }
 
-    fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {
-        Box::pin(check::check(self, settings, offline))
+    fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {
+        Box::pin(check::check(self, settings, look))
     }
 
     fn share<'a>(

@@ -1,20 +1,27 @@
-//! Whether the settings can work: what can be told without ECS, and one harmless call.
+//! Whether the settings can work: what can be told without ECS, and calls that change nothing.
 
 use super::Fargate;
+use super::api::Ecs;
 use super::config::Config;
-use crate::backend::Settings;
-use crate::cloud::aws::Credentials;
+use super::made_from;
+use crate::backend::{Look, Settings};
+use crate::cloud::aws::{Account, AccountSettings, Credentials, sts};
 use crate::error::Failure;
 use crate::mount::efs;
+use crate::wire::Code;
 use crate::wire::reply::Check;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A doctor that takes longer is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// A hub without a way to STS, as in a closed VPC, is not kept waiting for a name.
+const STS_TIMEOUT: Duration = Duration::from_secs(3);
+/// The id of no task; ECS makes them by chance. What is asked of it shows whether it may be asked.
+const NO_TASK: &str = "00000000000000000000000000000000";
 
 /// All checks, the offline ones first.
-pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> Vec<Check> {
+pub async fn check(backend: &Fargate, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
     let config = match Config::read(settings.config) {
         Ok(config) => {
@@ -56,7 +63,11 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, offline: bool) -> 
     } else {
         checks.push(Check::good("clusters", &clusters.join(", ")));
     }
-    if !offline {
+    checks.extend(
+        look.hub_url
+            .map(|url| way_to_the_hub(backend, &config, url)),
+    );
+    if !look.offline {
         ask(backend, settings, &config, &clusters, &mut checks).await;
         if let Some(storage) = &config.storage {
             checks.push(look_at(backend, settings, &config, storage).await);
@@ -91,10 +102,132 @@ fn run_task(config: &Config) -> Check {
         );
         return Check::bad(NAME, &failure, "Fargate needs at least one subnet.");
     }
-    Check::good(NAME, "task definition and subnets are named")
+    let wrong = config
+        .subnets()
+        .into_iter()
+        .find(|subnet| !subnet.starts_with("subnet-"));
+    if let Some(subnet) = wrong {
+        let found = format!("{subnet:?} is no subnet's id");
+        return Check::bad(NAME, &found, "Give ids, such as \"subnet-0123abcd\".");
+    }
+    let network = &arguments["networkConfiguration"]["awsvpcConfiguration"];
+    let way_out = if network["assignPublicIp"] == "ENABLED" {
+        "tasks get public addresses, for which the subnets need an internet gateway"
+    } else {
+        "tasks get no public address, so the subnets need a NAT gateway or endpoints to pull the image and write logs"
+    };
+    Check::good(
+        NAME,
+        &format!("task definition and subnets are named; {way_out}"),
+    )
 }
 
-/// ListTasks for each cluster: credentials, region, endpoint, cluster and permission in one call that changes nothing.
+/// An address of one machine's own leads a task to itself. A stand-in for ECS on plain http runs its tasks where the hub is.
+fn way_to_the_hub(backend: &Fargate, config: &Config, hub_url: &str) -> Check {
+    const NAME: &str = "way to the hub";
+    let context = &backend.surroundings.context;
+    let endpoint = config.endpoint_url.as_deref();
+    let endpoint = endpoint
+        .or_else(|| context.env("AWS_ENDPOINT_URL_ECS"))
+        .or_else(|| context.env("AWS_ENDPOINT_URL"));
+    let stands_in = endpoint.is_some_and(|url| url.starts_with("http://"));
+    let host = hub_url.parse::<http::Uri>().ok();
+    let host = host.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let nobodys = address.map_or(host.is_empty() || host == "localhost", |ip| {
+        ip.is_loopback() || ip.is_unspecified()
+    });
+    if nobodys && !stands_in {
+        let found = format!("a task cannot reach the hub at {hub_url}");
+        let hint = "Set JupyterHub.hub_connect_url to an address of the hub in the tasks' network, and hub_bind_url to listen there.";
+        return Check::bad(NAME, &found, hint);
+    }
+    Check::good(NAME, hub_url)
+}
+
+/// Who the credentials belong to.
+async fn identity(backend: &Fargate, settings: Settings<'_>, config: &Config) -> Check {
+    const NAME: &str = "identity";
+    let super::Surroundings { context, door, .. } = &backend.surroundings;
+    let asked = async {
+        let account = AccountSettings {
+            credentials: Credentials::read(settings.credentials)?,
+            region: config.region.clone(),
+            endpoint_url: None,
+        };
+        let account = Account::open(&account, sts::SERVICE_ID, door.clone()).await?;
+        Ok::<_, Failure>(sts::caller(&account, door, context).await)
+    };
+    let unreachable = "STS cannot be reached from here to tell whose the credentials are";
+    match tokio::time::timeout(STS_TIMEOUT, asked).await {
+        Ok(Ok(Ok(arn))) => Check::good(NAME, &arn),
+        Ok(Ok(Err(error))) if error.code() == Code::Unauthenticated => Check::bad(
+            NAME,
+            &error.into_failure(),
+            "Log in (aws sso login), or set FargateSpawner.authentication_class.",
+        ),
+        Ok(Err(failure)) => Check::bad(NAME, &failure, "Mend the setting that is named."),
+        Ok(Ok(Err(_))) | Err(_) => Check::unseen(NAME, unreachable, "A start needs no STS."),
+    }
+}
+
+/// The permissions that can be tried on a task that is none, and by name those that cannot.
+async fn permissions(ecs: &Ecs, cluster: &str, deadline: Instant) -> Vec<Check> {
+    let described = ecs.describe_tasks(cluster, &[NO_TASK], false, deadline);
+    let described = described.await.map(drop);
+    let stopped = ecs
+        .stop_task(cluster, NO_TASK, "a look", deadline)
+        .await
+        .map(drop);
+    let mut checks = Vec::new();
+    for (action, asked) in [("ecs:DescribeTasks", described), ("ecs:StopTask", stopped)] {
+        let name = format!("permission {action} in {cluster}");
+        checks.push(match asked {
+            Err(error) if error.code() == Code::PermissionDenied => {
+                Check::bad(&name, &error.into_failure(), &allow(action))
+            }
+            // A task that is not there is told only to those who may ask.
+            Ok(()) => Check::good(&name, "given"),
+            Err(error) if error.code() == Code::InvalidConfig => Check::good(&name, "given"),
+            Err(error) => Check::bad(&name, &error.into_failure(), "Try again."),
+        });
+    }
+    checks
+}
+
+fn allow(action: &str) -> String {
+    format!(
+        "Add to the policy: {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \"*\"}}; deployments/fargate/policy.json has it with the least resources."
+    )
+}
+
+/// What a start makes its task from.
+async fn task_definition(ecs: &Ecs, config: &Config, deadline: Instant) -> Vec<Check> {
+    const NAME: &str = "task definition";
+    let named = config.run_task.as_ref();
+    let Some(named) = named.and_then(|r| r.get("taskDefinition")?.as_str()) else {
+        return Vec::new();
+    };
+    match ecs.describe_task_definition(named, deadline).await {
+        Ok(Some(described)) => made_from::checks(&described, config),
+        Ok(None) => vec![Check::bad(
+            NAME,
+            &format!("not_found: {named:?} is no task definition of this account and region"),
+            "Register it, or name another: aws ecs list-task-definitions",
+        )],
+        Err(error) if error.code() == Code::PermissionDenied => {
+            let why = "not looked at: ecs:DescribeTaskDefinition is not allowed";
+            vec![Check::unseen(
+                NAME,
+                why,
+                &allow("ecs:DescribeTaskDefinition"),
+            )]
+        }
+        Err(error) => vec![Check::bad(NAME, &error.into_failure(), "Try again.")],
+    }
+}
+
+/// What ECS tells: ListTasks for each cluster shows credentials, region, endpoint, cluster and permission at once.
 async fn ask(
     backend: &Fargate,
     settings: Settings<'_>,
@@ -117,6 +250,7 @@ async fn ask(
         "endpoint",
         &format!("{} in {}", ecs.endpoint(), ecs.region()),
     ));
+    checks.push(identity(backend, settings, config).await);
     let deadline = Instant::now() + TIMEOUT;
     for cluster in clusters {
         let name = format!("list tasks in {cluster}");
@@ -128,7 +262,14 @@ async fn ask(
                 "Without ecs:ListTasks gc and the lookup of servers whose state is lost are off; see deployments/fargate for the policy.",
             )),
         }
+        checks.extend(permissions(&ecs, cluster, deadline).await);
     }
+    checks.extend(task_definition(&ecs, config, deadline).await);
+    checks.push(Check::unseen(
+        "not tried",
+        "ecs:RunTask, ecs:TagResource and iam:PassRole, the security groups and the account's quota of vCPUs",
+        "Only a start shows these: cloudspawner start --user NAME",
+    ));
 }
 
 /// The file system, its mount targets as far as EFS tells, and whether the hub may look at access points. In which VPC the tasks'

@@ -1,7 +1,7 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `logs` reads what they wrote, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
@@ -12,13 +12,14 @@ mod definition;
 mod lifecycle;
 mod logs;
 mod lookups;
+mod made_from;
 mod record;
 mod site;
 mod status;
 mod storage;
 mod task;
 
-use super::{Backend, Launch, Lines, Record, Settings, Site, Surroundings, Tidying};
+use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings, Tidying};
 use crate::cloud::aws::{
     Account, AccountSettings, Credentials, JsonService, ServiceId, ServiceName,
 };
@@ -263,8 +264,8 @@ impl Backend for Fargate {
         Box::pin(logs::logs(self, settings, record, wanted, deadline))
     }
 
-    fn check<'a>(&'a self, settings: Settings<'a>, offline: bool) -> BoxFuture<'a, Vec<Check>> {
-        Box::pin(check::check(self, settings, offline))
+    fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {
+        Box::pin(check::check(self, settings, look))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod account;
 pub mod credentials;
 pub mod error;
 pub mod json;
+pub mod sts;
 
 pub use account::{Account, AccountSettings, ServiceId};
 pub use credentials::Credentials;
