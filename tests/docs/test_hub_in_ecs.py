@@ -53,10 +53,11 @@ def test_cargo_finds_its_workspace_in_what_the_hubs_image_copies(tmp_path: Path)
         for source in sources:
             place = tmp_path / target.lstrip("/")
             if (REPOSITORY / source).is_dir():
-                shutil.copytree(REPOSITORY / source, place)
+                shutil.copytree(REPOSITORY / source, place, symlinks=True)
             else:
                 place.mkdir(parents=True, exist_ok=True)
                 shutil.copy(REPOSITORY / source, place)
+    assert [link for link in tmp_path.rglob("*") if not link.exists()] == [], "links into what is not copied"
     (command,) = re.findall(r'^CMD \["jupyterhub", "-f", "/(.*)"\]$', DOCKERFILES["Dockerfile.hub"], re.MULTILINE)
     assert (tmp_path / command).is_file()
     asked = ["cargo", "metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"]
