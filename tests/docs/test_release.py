@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.binaries import REPOSITORY
+from support import program
+from support.binaries import REPOSITORY, clean_environment
 
 FILES = ("Cargo.toml", "CHANGELOG.md", "tools/release.sh")
 VERSION = "0.1.0"
@@ -71,7 +72,20 @@ def test_a_version_is_released_once(repository: Path) -> None:
     assert "is tagged already" in release(repository).stderr
 
 
+def ours() -> str:
+    """The version in Cargo.toml."""
+    return (REPOSITORY / "Cargo.toml").read_text().split('version = "')[1].split('"')[0]
+
+
+def test_the_program_tells_its_release() -> None:
+    said = subprocess.run(
+        [program.path(), "--version"], env=clean_environment(), capture_output=True, text=True, check=True
+    ).stdout
+    assert said == f"cloudspawner {ours()}\n"
+    page = subprocess.run([program.path(), "man"], env=clean_environment(), capture_output=True, text=True, check=True).stdout
+    assert f"cloudspawner {ours()}" in page
+
+
 def test_the_changelog_begins_with_the_version_that_is_next() -> None:
-    version = (REPOSITORY / "Cargo.toml").read_text().split('version = "')[1].split('"')[0]
     first = next(line for line in (REPOSITORY / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
-    assert first == f"## {version}"
+    assert first == f"## {ours()}"
