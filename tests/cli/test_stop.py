@@ -206,7 +206,9 @@ def test_a_stop_also_pre_empts_a_start_that_waits_for_an_earlier_stop(emulator: 
         start = serve.begin(ask.start(), ack=True)
         second = serve.begin(ask.stop(state))
         assert serve.last(start)["error"]["code"] == "cancelled"
-        assert serve.last(first)["result"] == serve.last(second)["result"]
+        results = [serve.last(number)["result"] for number in (first, second)]
+        # The task may end between the two answers.
+        assert {result["phase"] for result in results} <= {"stopping", "exited"}, results
     assert emulator.calls("RunTask") == 1
     assert emulator.alive() == []
 

@@ -126,9 +126,14 @@ def record(backend: str, scene: str) -> None:
         file.write_text(rewritten(file.read_text()).rstrip() + "\n")
     frames = tapes.replay(backend, scene)
     lived = tapes.told(json.loads(rewritten(json.dumps(recorded.frames))))
-    if json.dumps(frames, sort_keys=True) != json.dumps(lived, sort_keys=True).replace("123456789012", "000000000000"):
+    if compared(frames) != compared(lived).replace("123456789012", "000000000000"):
         raise RuntimeError(f"{backend} {scene}: it told {lived}, and from the tape {frames}")
     (where / "frames.json").write_text(written(frames))
+
+
+def compared(frames: list[Json]) -> str:
+    """Frames as a text, but for the ways into the public cloud's console, which a local cloud has not."""
+    return json.dumps([{**frame, "link": None} for frame in frames], sort_keys=True)
 
 
 def written(value: object) -> str:
