@@ -48,7 +48,9 @@ fi
 tools=target/release-tools
 step python3 -m venv "$tools"
 step "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "maturin[zig]>=1.7,<2"
-maturin=(env -C python-shim "../$tools/bin/maturin" build --release --out ../dist)
+# maturin looks for zig where the first python3 is.
+export PATH="$PWD/$tools/bin:$PATH"
+maturin=(env -C python-shim maturin build --release --out ../dist)
 step rm -rf dist
 # The wheel is made of the source distribution, so the one is known to build the other.
 step "${maturin[@]}" --sdist
