@@ -95,6 +95,21 @@ def test_settings_that_cannot_go_together_are_told_by_name(
     assert SECRET not in problem
 
 
+def test_internal_ssl_is_refused_unless_the_admin_brings_the_certificates_to_the_servers(fake: Fake) -> None:
+    class Brings(FargateSpawner):
+        async def move_certs(self, paths: dict[str, Any]) -> dict[str, Any]:
+            return paths
+
+    def problems(kind: Any) -> list[str]:
+        spawner = made(kind, fake, {"FargateSpawner": FARGATE})
+        spawner.user.settings["internal_ssl"] = True
+        return impossible(spawner, LOGGED_IN)
+
+    (problem,) = problems(FargateSpawner)
+    assert problem.startswith("JupyterHub.internal_ssl: its certificates lie on the hub's disk")
+    assert problems(Brings) == []
+
+
 def test_settings_that_can_work_are_not_refused(fake: Fake) -> None:
     assert impossible(made(FargateSpawner, fake, {"FargateSpawner": FARGATE}), LOGGED_IN) == []
     assert impossible(made(AMLSpawner, fake, {"AMLSpawner": {"workspace": "lab"}}), LOGGED_IN) == []

@@ -16,7 +16,7 @@ from jupyterhub.app import JupyterHub
 
 from .errors import ConfigurationError
 from .misspelt import misspelt
-from .spawner import CloudSpawner
+from .spawner import CERTIFICATES_STAY, CloudSpawner
 
 # An event loop holds its tasks by weak references alone.
 _running: set[asyncio.Task[None]] = set()
@@ -65,4 +65,6 @@ def impossible(spawner: CloudSpawner, authenticator: Any) -> list[str]:
         problems.append(f"no cloud is set up: say where servers run with {sections}")
     elif len(spawner._backends()) > 1 and not spawner.profile_list:
         problems.append("set CloudSpawner.profile_list, each profile with its backend")
+    if spawner.user.settings.get("internal_ssl") and type(spawner).move_certs is CloudSpawner.move_certs:
+        problems.append(CERTIFICATES_STAY)
     return problems

@@ -53,6 +53,10 @@ _START_MARGIN_SECONDS = 10.0
 _POLL_AGE = 0.9
 # A server without an address is starting; somebody waits for it.
 _PENDING_AGE_MS = 1_000
+CERTIFICATES_STAY = (
+    "JupyterHub.internal_ssl: its certificates lie on the hub's disk and do not reach a server in the cloud; "
+    "switch it off, or override the spawner's move_certs so that they do"
+)
 # Between the tries of a stop; the program itself has tried each call several times by then.
 _STOP_PAUSES = (1.0, 5.0)
 
@@ -231,10 +235,7 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
         Raises:
             ConfigurationError: always; a subclass that brings them to its servers overrides this.
         """
-        raise ConfigurationError(
-            "JupyterHub.internal_ssl: the certificates do not reach a server in the cloud; switch it off, "
-            f"or override {type(self).__name__}.move_certs so that they do"
-        )
+        raise ConfigurationError(CERTIFICATES_STAY)
 
     async def _start_params(self) -> StartParams:
         chosen = self._chosen or await self._choose()
