@@ -1,6 +1,6 @@
 //! The command line, and how the rooms are put together for it.
 //!
-//! `arguments` is what may stand there, `by_hand` makes requests of it, `session` answers them, `documents` are
+//! `arguments` is what may stand there, `by_hand` makes requests of it, `session` answers them, `secret` reads one, `documents` are
 //! what the program tells of itself, `terminal` and `show` are what a
 //! person sees.
 
@@ -8,6 +8,7 @@ mod arguments;
 mod by_hand;
 mod documents;
 mod lines;
+mod secret;
 mod session;
 mod show;
 mod terminal;
@@ -26,7 +27,7 @@ use crate::ops::Ops;
 use crate::redact::Redactor;
 use crate::serve::{Service, daemon, one_shot};
 use crate::wire::{Code, Frame};
-use arguments::Command;
+use arguments::{Command, SecretAction};
 use session::Session;
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -61,13 +62,14 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
     if let Some(rehearsal) = &rehearsal {
         door = rehearsal.clone();
     }
+    let mut surroundings = Surroundings {
+        door,
+        limiter: Arc::new(Limiter::default()),
+        serves: matches!(cli.command, Command::Serve),
+        context,
+    };
     let service = Service {
-        ops: Ops::new(&Surroundings {
-            door,
-            limiter: Arc::new(Limiter::default()),
-            serves: matches!(cli.command, Command::Serve),
-            context,
-        }),
+        ops: Ops::new(&surroundings),
         redactor,
     };
     // One thread: the work is waiting, and a poll must stay cheap.
@@ -79,6 +81,14 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
             ignore_signals()?;
             daemon::run(service, tokio::io::stdin(), tokio::io::stdout()).await;
             return Ok(0);
+        }
+        if let Command::Secret {
+            action: SecretAction::Get(asked),
+        } = &cli.command
+        {
+            // No tape holds a secret.
+            surroundings.door = Arc::new(Live::default());
+            return Ok(secret::run(asked, &surroundings, person).await);
         }
         let session = Session {
             service,

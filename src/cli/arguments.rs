@@ -50,6 +50,12 @@ pub enum Command {
     Share(Share),
     /// Tell what a person may choose from: projects and sizes
     Options(Place),
+    /// Read a secret from a vault
+    Secret {
+        /// What to do with it
+        #[command(subcommand)]
+        action: SecretAction,
+    },
     /// Answer many requests at once until stdin ends; this is what the Python shim uses
     Serve,
     /// Print the JSON Schema of every frame
@@ -76,6 +82,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Share(_) => "share",
             Self::Options(_) => "options",
+            Self::Secret { .. } => "secret",
             Self::Serve => "serve",
             Self::Schema => "schema",
             Self::Completions { .. } => "completions",
@@ -287,4 +294,40 @@ pub enum ShareAction {
     Rename,
     /// Remove it, with all that is in it
     Delete,
+}
+
+/// What to do with a secret.
+#[derive(Debug, Subcommand)]
+pub enum SecretAction {
+    /// Write its value to stdout
+    Get(GetSecret),
+}
+
+#[derive(Debug, Args)]
+pub struct GetSecret {
+    /// The secret's name or ARN; in Azure Key Vault its URL, `https://VAULT.vault.azure.net/secrets/NAME`
+    pub name: String,
+    /// The key, where the secret is a JSON object and one value of it is wanted
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Where it is kept [default: secrets-manager, for a URL key-vault]
+    #[arg(long)]
+    pub store: Option<StoreArgument>,
+    /// AWS's region; by default the environment's or the profile's
+    #[arg(long)]
+    pub region: Option<String>,
+    /// A file with explicit credentials; by default the cloud's own chain
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum StoreArgument {
+    /// AWS Secrets Manager
+    SecretsManager,
+    /// The Parameter Store of AWS Systems Manager
+    ParameterStore,
+    /// Azure Key Vault
+    KeyVault,
 }

@@ -19,7 +19,11 @@ type Params = Map<String, Value>;
 pub fn requests(command: &Command, context: &Context) -> Result<Vec<Value>, String> {
     let (place, params) = match command {
         Command::List(list) => return places(list),
-        Command::Serve | Command::Schema | Command::Completions { .. } | Command::Man => {
+        Command::Secret { .. }
+        | Command::Serve
+        | Command::Schema
+        | Command::Completions { .. }
+        | Command::Man => {
             return Ok(Vec::new());
         }
         Command::Start(start) => (&start.place, start_params(start, context)),
@@ -180,7 +184,7 @@ fn share_params(share: &Share) -> Result<Params, String> {
     ]))
 }
 
-fn read(flag: &str, file: &Path) -> Result<Value, String> {
+pub fn read(flag: &str, file: &Path) -> Result<Value, String> {
     let wrong = |why: String| format!("{flag} {}: {why}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
     // Where, and not what: a file of credentials is not repeated.

@@ -12,6 +12,7 @@ mod list;
 mod logs;
 mod options;
 mod poll;
+pub mod secret;
 mod share;
 mod start;
 mod stats;

@@ -108,14 +108,18 @@ class Azure(Emulator):
             tokens: Json = json.loads(answer.read())
         return tokens
 
-    def arm(self, method: str, path: str, body: Json | None = None, version: str = "2023-05-01") -> Json:
-        """One call of Resource Manager as the app, as an admin would make it."""
-        form = {"grant_type": "client_credentials", "scope": "https://management.azure.com/.default"}
+    def bearer(self, resource: str) -> str:
+        """The app's token for a resource."""
+        form = {"grant_type": "client_credentials", "scope": f"{resource}/.default"}
         form |= {"client_id": APP[0], "client_secret": APP[1]}
         token = f"{self.azure['authority']}/{self.azure['tenant']}/oauth2/v2.0/token"
         with urllib.request.urlopen(token, urllib.parse.urlencode(form).encode(), timeout=30) as answer:
-            bearer = json.loads(answer.read())["access_token"]
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+            return str(json.loads(answer.read())["access_token"])
+
+    def arm(self, method: str, path: str, body: Json | None = None, version: str = "2023-05-01") -> Json:
+        """One call of Resource Manager as the app, as an admin would make it; of Key Vault where the path is a secret's."""
+        host = "vault.azure.net" if path.startswith("/secrets/") else "management.azure.com"
+        headers = {"Authorization": f"Bearer {self.bearer(f'https://{host}')}", "Content-Type": "application/json"}
         url = f"{self.azure['management']}{path}?api-version={version}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)

@@ -1,6 +1,6 @@
 """AWS's official models: every request that a test makes must fit them.
 
-Those of ECS and EFS are no part of this repository; that of CloudWatch Logs is botocore's own copy.
+Those of ECS and EFS are no part of this repository; those of CloudWatch Logs, Secrets Manager and SSM are botocore's own copies.
 """
 
 import json
@@ -14,7 +14,7 @@ FOLDER = REPOSITORY.parent / "shared/reference/aws"
 FILE = FOLDER / "ecs-2014-11-13-service-2.json"
 FILES = {"ecs": FILE, "elasticfilesystem": FOLDER / "efs-2015-02-01-service-2.json"}
 """By the name in a signature's scope."""
-BUNDLED = ("logs",)
+BUNDLED = ("logs", "secretsmanager", "ssm")
 """The same, for those that are taken from botocore."""
 
 
@@ -23,7 +23,7 @@ def is_at_hand() -> bool:
     return all(Path(file).exists() for file in FILES.values())
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=5)
 def _service(name: str) -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel

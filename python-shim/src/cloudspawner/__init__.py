@@ -12,6 +12,7 @@ from .fargate import (
 )
 from .hub_start import listen as _listen
 from .release import __version__
+from .secrets import SecretError, get_secret
 from .spawner import CloudSpawner
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "FargateSpawnerEC2InstanceProfileAuthentication",
     "FargateSpawnerECSRoleAuthentication",
     "FargateSpawnerSecretAccessKeyAuthentication",
+    "SecretError",
     "SpawnFailed",
     "__version__",
+    "get_secret",
 ]
 
 _listen()

@@ -198,11 +198,24 @@ impl Tokens {
         clouds: &Clouds,
         door: &Arc<dyn Door>,
     ) -> Result<Self, Failure> {
+        Self::open_for(credentials, clouds, door, clouds.audience())
+    }
+
+    /// The same for another audience than Resource Manager.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_for(
+        credentials: &AzureCredentials,
+        clouds: &Clouds,
+        door: &Arc<dyn Door>,
+        audience: &str,
+    ) -> Result<Self, Failure> {
         if door.is_replay() {
             return Ok(Self(Source::Replay));
         }
         if let AzureCredentials::UserAssertion { user, .. } = credentials {
-            let (authority, audience) = (&clouds.authority_host, clouds.audience());
+            let authority = &clouds.authority_host;
             let token = UserToken::new(user.clone(), authority, audience, door.clone());
             return Ok(Self(Source::User(Box::new(token))));
         }
@@ -211,7 +224,7 @@ impl Tokens {
         Ok(Self(Source::Official(Box::new(Official {
             credential: RwLock::new(made),
             credentials: credentials.clone(),
-            scope: format!("{}/.default", clouds.audience()),
+            scope: format!("{audience}/.default"),
             clouds: clouds.clone(),
             door: door.clone(),
         }))))

@@ -17,6 +17,7 @@ use crate::lifecycle::{End, Status};
 use crate::policy::Policy;
 use crate::quota::Buckets;
 use crate::run::process;
+use crate::secrets::Secrets;
 use crate::tasks::{Process, Task};
 use crate::world::Emulator;
 
@@ -39,6 +40,7 @@ pub fn routes() -> Router<Arc<Emulator>> {
         .route("/_emulator/calls/reset", post(reset_calls))
         .route("/_emulator/settings", get(settings).post(change_settings))
         .route("/_emulator/roles/{name}", put(set_role))
+        .route("/_emulator/secrets", post(add_secrets))
         .route("/_emulator/reset", post(reset))
         .merge(efs::admin::routes())
 }
@@ -222,6 +224,17 @@ async fn set_role(State(emulator): Emu, Path(name): Path<String>, body: String) 
     match parse::<Policy>(&body) {
         Ok(policy) => {
             emulator.world().keys.set_role_policy(name, policy);
+            Json(json!({})).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Secrets by their names: each has a `SecretString` or a `SecretBinary`.
+async fn add_secrets(State(emulator): Emu, body: String) -> Response {
+    match parse::<Secrets>(&body) {
+        Ok(more) => {
+            emulator.world().secrets.extend(more);
             Json(json!({})).into_response()
         }
         Err(refusal) => refusal.into_response(),

@@ -1,4 +1,4 @@
-//! What every call of ECS, EFS, CloudWatch Logs and STS passes through, in this order: latency, signature, faults, the action (types, quota,
+//! What every call of ECS, EFS, CloudWatch Logs, Secrets Manager, SSM and STS passes through, in this order: latency, signature, faults, the action (types, quota,
 //! permission, effect), the log.
 
 use std::sync::Arc;
@@ -19,14 +19,16 @@ use crate::faults::{Fault, Kind};
 use crate::identity::{Key, random_hex};
 use crate::signature::{self, Expected, Refusal};
 use crate::world::Emulator;
-use crate::{ecs, efs, logs, sts};
+use crate::{ecs, efs, logs, secrets, sts};
 
 /// More than ECS takes; a longer body ends the connection.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 /// What stands before the action in X-Amz-Target (the official models, `targetPrefix`).
-const TARGETS: [(&str, Api); 2] = [
+const TARGETS: [(&str, Api); 4] = [
     ("AmazonEC2ContainerServiceV20141113.", Api::Ecs),
     ("Logs_20140328.", Api::Logs),
+    ("secretsmanager.", Api::SecretsManager),
+    ("AmazonSSM.", Api::Ssm),
 ];
 
 const FLUSH: Duration = Duration::from_millis(20);
@@ -40,6 +42,8 @@ enum Api {
     Ecs,
     Efs,
     Logs,
+    SecretsManager,
+    Ssm,
     Sts,
 }
 
@@ -50,6 +54,8 @@ impl Api {
             Self::Ecs => "ecs",
             Self::Efs => "elasticfilesystem",
             Self::Logs => "logs",
+            Self::SecretsManager => "secretsmanager",
+            Self::Ssm => "ssm",
             Self::Sts => "sts",
         }
     }
@@ -259,17 +265,19 @@ fn act(
 ) -> Reply {
     let now_ms = emulator.clock.now_ms();
     let answer = match (incoming.api, key) {
-        (Api::Ecs | Api::Logs, Some(key)) if incoming.body.is_object() => {
+        (Api::Ecs | Api::Logs | Api::SecretsManager | Api::Ssm, Some(key))
+            if incoming.body.is_object() =>
+        {
             let call = ecs::Call {
                 emulator,
                 key,
                 fault,
                 now_ms,
             };
-            let answer = if incoming.api == Api::Logs {
-                logs::answer
-            } else {
-                ecs::answer
+            let answer = match incoming.api {
+                Api::Logs => logs::answer,
+                Api::SecretsManager | Api::Ssm => secrets::answer,
+                _ => ecs::answer,
             };
             answer(call, &incoming.action, incoming.body.clone()).map(|answer| answer.to_string())
         }
@@ -282,9 +290,9 @@ fn act(
             efs::answer(call, &incoming.action, incoming.body.clone())
                 .map(|answer| answer.to_string())
         }
-        (Api::Ecs | Api::Efs | Api::Logs, _) => Err(ApiError::serialization(
-            "Unexpected end of JSON or not an object",
-        )),
+        (Api::Ecs | Api::Efs | Api::Logs | Api::SecretsManager | Api::Ssm, _) => Err(
+            ApiError::serialization("Unexpected end of JSON or not an object"),
+        ),
         (Api::Sts, key) => {
             let form = sts::parse_form(&incoming.bytes);
             sts::answer(emulator, key, &incoming.action, &form, now_ms)
@@ -310,7 +318,7 @@ fn act(
 
 fn content_type(api: Api) -> &'static str {
     match api {
-        Api::Ecs | Api::Logs => "application/x-amz-json-1.1",
+        Api::Ecs | Api::Logs | Api::SecretsManager | Api::Ssm => "application/x-amz-json-1.1",
         Api::Efs => "application/json",
         Api::Sts => "text/xml",
     }
@@ -357,7 +365,9 @@ pub fn broken(half: Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + Send 
 
 fn refuse(api: Api, error: &ApiError) -> Reply {
     let (status, code, body) = match api {
-        Api::Ecs | Api::Logs => (error.status, error.code, error.body().to_string()),
+        Api::Ecs | Api::Logs | Api::SecretsManager | Api::Ssm => {
+            (error.status, error.code, error.body().to_string())
+        }
         Api::Efs => {
             let error = efs::respell(error.clone());
             (error.status, error.code, efs::body(&error).to_string())

@@ -18,6 +18,7 @@ mod logs;
 mod policy;
 mod quota;
 mod run;
+mod secrets;
 mod server;
 mod signature;
 mod sts;

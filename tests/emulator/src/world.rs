@@ -17,6 +17,7 @@ use crate::identity::Keys;
 use crate::lifecycle::Delays;
 use crate::logs::Logs;
 use crate::quota::{Buckets, Quotas};
+use crate::secrets::Secrets;
 use crate::tasks::{Tasks, Visibility};
 
 /// What `/_emulator/settings` may change.
@@ -90,6 +91,7 @@ pub struct World {
     pub buckets: Buckets,
     pub efs: Efs,
     pub logs: Logs,
+    pub secrets: Secrets,
 }
 
 /// What never changes, and the world that does.
@@ -157,6 +159,7 @@ impl Emulator {
                 buckets,
                 efs,
                 logs: Logs::default(),
+                secrets: Secrets::default(),
             }),
         })
     }
