@@ -25,7 +25,7 @@ use crate::net::rehearsal::Rehearsal;
 use crate::net::tape::{Recorder, Replayer};
 use crate::ops::Ops;
 use crate::redact::Redactor;
-use crate::serve::{Service, daemon, one_shot};
+use crate::serve::{Service, daemon, one_shot, pipes};
 use crate::wire::{Code, Frame};
 use arguments::{Command, SecretAction};
 use session::Session;
@@ -79,7 +79,7 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
     let exit_code = runtime.block_on(async {
         if matches!(cli.command, Command::Serve) {
             ignore_signals()?;
-            daemon::run(service, tokio::io::stdin(), tokio::io::stdout()).await;
+            daemon::run(service, pipes::input(), pipes::output()).await;
             return Ok(0);
         }
         if let Command::Secret {
@@ -109,7 +109,10 @@ fn refuse(why: &str, person: bool) -> u8 {
     let error = *failure.0;
     if person {
         terminal::write(&show::error(&error));
-    } else if let Ok(line) = serde_json::to_string(&Frame::Error { id: None, error }) {
+        return one_shot::EXIT_UNREADABLE;
+    }
+    let frame: Frame = Frame::Error { id: None, error };
+    if let Ok(line) = serde_json::to_string(&frame) {
         terminal::write(&line);
     }
     one_shot::EXIT_UNREADABLE

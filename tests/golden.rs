@@ -152,8 +152,8 @@ fn every_state_that_was_ever_released_loads() {
         let path = entry.unwrap().path();
         let state: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let backend = state["backend"].as_str().unwrap();
-        let record =
-            Record::read(&state, backend).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let record = Record::read(state.clone(), backend)
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert!(
             record.key.starts_with("cs-") && record.reference.is_some(),
             "{}",

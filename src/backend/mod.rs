@@ -108,6 +108,9 @@ pub trait Backend: Send + Sync {
         record: Option<&'a Record>,
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>>;
 
+    /// What of a record says where its server runs: records that agree in it have the same sites under the same settings.
+    fn place(&self, record: &Record) -> Vec<Option<String>>;
+
     /// Looks whether the settings can work.
     fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>>;
 

@@ -2,34 +2,30 @@
 
 use crate::error::Failure;
 use crate::wire::{Code, MAX_STATE_BYTES, State};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// The version of state blobs.
 const VERSION: u64 = 1;
 
 /// A server as this program remembers it. It wins over whatever config or names say now.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record {
     /// The server's key.
     pub key: String,
     /// The hub that started it.
-    #[serde(default)]
     pub hub: String,
     /// The start that it belongs to; empty where the cloud alone was asked and bears none.
-    #[serde(default)]
     pub attempt: String,
     /// When that start began, in milliseconds since 1970.
-    #[serde(default)]
     pub attempted_at_ms: u64,
     /// The path below which it answers.
-    #[serde(default)]
     pub service_prefix: String,
     /// The cloud's own name for it, once known.
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref")]
     pub reference: Option<String>,
     /// Where it answers, once known: it has been seen running.
-    #[serde(default)]
     pub url: Option<String>,
     /// The backend's own fields.
     #[serde(flatten)]
@@ -41,9 +37,7 @@ impl Record {
     ///
     /// # Errors
     /// `state_unreadable`, with what is wrong with it.
-    pub fn read(state: &Value, backend: &str) -> Result<Self, Failure> {
-        let unreadable =
-            |why: String| Failure::new(Code::StateUnreadable, format!("the stored state {why}"));
+    pub fn read(state: Value, backend: &str) -> Result<Self, Failure> {
         let state: State = serde_path_to_error::deserialize(state)
             .map_err(|e| unreadable(format!("has no good {}", e.path())))?;
         if state.v != VERSION {
@@ -58,10 +52,19 @@ impl Record {
                 state.backend
             )));
         }
-        let record: Self = serde_path_to_error::deserialize(Value::Object(state.data))
-            .map_err(|e| unreadable(format!("has no good data.{}", e.path())))?;
+        let mut data = state.data;
+        let record = Self {
+            key: take(&mut data, "key")?,
+            hub: take(&mut data, "hub")?,
+            attempt: take(&mut data, "attempt")?,
+            attempted_at_ms: take(&mut data, "attempted_at_ms")?,
+            service_prefix: take(&mut data, "service_prefix")?,
+            reference: take(&mut data, "ref")?,
+            url: take(&mut data, "url")?,
+            own: data,
+        };
         if record.key.is_empty() {
-            return Err(unreadable("has no key".to_owned()));
+            return Err(unreadable("has no key"));
         }
         Ok(record)
     }
@@ -96,4 +99,20 @@ impl Record {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.own.get(name)?.as_str()
     }
+}
+
+fn unreadable(why: impl std::fmt::Display) -> Failure {
+    Failure::new(Code::StateUnreadable, format!("the stored state {why}"))
+}
+
+/// Moves a field out of `data`; what is left there is the backend's own. A hub's polls bring thousands of records, and
+/// serde's `flatten` would copy each of them twice.
+fn take<T: Default + DeserializeOwned>(
+    data: &mut Map<String, Value>,
+    name: &str,
+) -> Result<T, Failure> {
+    let Some(value) = data.remove(name) else {
+        return Ok(T::default());
+    };
+    T::deserialize(value).map_err(|_| unreadable(format!("has no good data.{name}")))
 }

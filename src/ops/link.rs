@@ -1,6 +1,7 @@
 //! What a verb sees of its caller: frames out, acks in, and the wish to stop.
 
 use crate::error::Failure;
+use crate::wire::reply::Outcome;
 use crate::wire::{Code, Event, Frame, State};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 /// Where frames go; the one writer of stdout is at its end.
 #[derive(Clone)]
 pub struct Output {
-    frames: mpsc::UnboundedSender<(Frame, Option<oneshot::Sender<bool>>)>,
+    frames: mpsc::UnboundedSender<(Frame<Outcome>, Option<oneshot::Sender<bool>>)>,
 }
 
 /// The writer's end of an [`Output`]: each frame, and whom to tell whether it was written.
-pub type OutputEnd = mpsc::UnboundedReceiver<(Frame, Option<oneshot::Sender<bool>>)>;
+pub type OutputEnd = mpsc::UnboundedReceiver<(Frame<Outcome>, Option<oneshot::Sender<bool>>)>;
 
 impl Output {
     /// An output and its end.
@@ -24,12 +25,12 @@ impl Output {
     }
 
     /// Hands a frame to the writer. Where the reader is gone the frame is lost, which is the reader's choice.
-    pub fn send(&self, frame: Frame) {
+    pub fn send(&self, frame: Frame<Outcome>) {
         let _ = self.frames.send((frame, None));
     }
 
     /// Writes and flushes a frame; false where it could not be written.
-    pub async fn write(&self, frame: Frame) -> bool {
+    pub async fn write(&self, frame: Frame<Outcome>) -> bool {
         let (done, written) = oneshot::channel();
         self.frames.send((frame, Some(done))).is_ok() && written.await.unwrap_or(false)
     }

@@ -59,7 +59,7 @@ async fn whose(
     let state = params.state.as_ref();
     let mut key = names::key(&params.server);
     if let Some(state) = state {
-        let record = Record::read(state, backend.name())?;
+        let record = Record::read(state.clone(), backend.name())?;
         if record.reference.is_some() {
             return Ok(record);
         }

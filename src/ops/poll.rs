@@ -6,7 +6,8 @@ use crate::backend::{Backend, Found, Record, Report, Settings, Sighting, Site, n
 use crate::error::Failure;
 use crate::wire::reply::PollResult;
 use crate::wire::{Cleanup, Code, Phase, PollParams, PollTarget, ServerStatus};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,110 +17,89 @@ impl Ops {
     ///
     /// # Errors
     /// Only where the request itself cannot be understood; all else is phase `unknown`.
-    pub async fn poll(
-        &self,
-        params: &PollParams,
-        deadline: Instant,
-    ) -> Result<PollResult, Failure> {
+    pub async fn poll(&self, params: PollParams, deadline: Instant) -> Result<PollResult, Failure> {
         let backend = self.registry.get(&params.backend)?;
-        for (index, target) in params.targets.iter().enumerate() {
-            match &target.server {
-                Some(server) => check_server(server, &format!("params.targets[{index}].server"))?,
-                None if target.state.is_none() => {
-                    return Err(Failure::new(
-                        Code::BadRequest,
-                        format!("params.targets[{index}]: needs server or state"),
-                    ));
-                }
-                None => {}
-            }
-        }
-        // Every target joins its watch group before the first refresh, so that one refresh answers all.
-        let places = params
-            .targets
-            .iter()
-            .map(|target| self.place(backend.as_ref(), params, target, deadline));
-        let places = join_all(places).await;
-        let each = params
-            .targets
-            .iter()
-            .zip(places)
-            .map(|(target, place)| async {
-                let status = async {
-                    self.status(backend.as_ref(), params, target, place.known?, deadline)
-                        .await
-                };
-                in_time(deadline, status)
-                    .await
-                    .unwrap_or_else(|failure| unknown(place.key, failure.of(backend.name())))
-            });
-        Ok(PollResult {
-            servers: join_all(each).await,
-        })
-    }
-
-    async fn place(
-        &self,
-        backend: &dyn Backend,
-        params: &PollParams,
-        target: &PollTarget,
-        deadline: Instant,
-    ) -> Place {
-        let record = target
-            .state
-            .as_ref()
-            .map(|state| Record::read(state, backend.name()))
-            .transpose();
-        let key = match &record {
-            Ok(Some(record)) => Some(record.key.clone()),
-            _ => target.server.as_ref().map(names::key),
-        };
-        let known = async {
-            let record = record?;
-            let settings = Settings {
+        check_targets(&params.targets)?;
+        let asked = Asked {
+            backend: backend.as_ref(),
+            settings: Settings {
                 config: &params.config,
                 credentials: &params.credentials,
-            };
-            let sites = backend.sites(settings, record.as_ref()).await?;
-            if let (Some(record), Some(site)) = (&record, sites.first())
-                && record.reference.is_some()
-            {
-                let max_age = Duration::from_millis(params.max_age_ms);
-                self.watch.join(site, record, max_age);
-            }
-            Ok((record, sites))
+            },
+            max_age: Duration::from_millis(params.max_age_ms),
+            deadline,
         };
-        Place {
-            key,
-            known: in_time(deadline, known).await,
+        let mut told = Vec::with_capacity(params.targets.len());
+        // A hub has thousands of servers in one place: they are looked for there together.
+        let mut places: BTreeMap<_, Vec<Target>> = BTreeMap::new();
+        for (nth, target) in params.targets.into_iter().enumerate() {
+            match Target::read(nth, target, backend.name()) {
+                Ok(target) => {
+                    let place = target.record.as_deref().map(|r| backend.place(r));
+                    places.entry(place).or_default().push(target);
+                }
+                Err(status) => told.push((nth, *status)),
+            }
         }
+        let each = places
+            .into_values()
+            .map(|targets| self.in_one_place(&asked, targets));
+        told.extend(join_all(each).await.into_iter().flatten());
+        told.sort_unstable_by_key(|(nth, _)| *nth);
+        let servers = told.into_iter().map(|(_, status)| status).collect();
+        Ok(PollResult { servers })
     }
 
-    async fn status(
+    /// The statuses of servers whose records name the same place, or none.
+    async fn in_one_place(
         &self,
-        backend: &dyn Backend,
-        params: &PollParams,
-        target: &PollTarget,
-        (record, sites): Known,
-        deadline: Instant,
-    ) -> Result<ServerStatus, Failure> {
-        match (record, sites.first()) {
-            (Some(record), Some(site)) if record.reference.is_some() => {
-                let max_age = Duration::from_millis(params.max_age_ms);
-                let look = self.watch.look(site, &record, max_age, deadline).await;
-                self.status_of(backend, site, &record, look)
+        asked: &Asked<'_>,
+        targets: Vec<Target>,
+    ) -> Vec<(usize, ServerStatus)> {
+        let record = targets.first().and_then(|target| target.record.clone());
+        let sites = asked.backend.sites(asked.settings, record.as_deref());
+        let sites = match asked.in_time(sites).await {
+            Ok(sites) => sites,
+            Err(failure) => {
+                let told = |target: Target| asked.told(&target, Err(failure.clone()));
+                return targets.into_iter().map(told).collect();
             }
-            (record, _) => {
-                let key = match (&record, &target.server) {
-                    (Some(record), _) => record.key.clone(),
-                    (None, Some(server)) => names::key(server),
-                    (None, None) => {
-                        return Err(Failure::new(Code::BadRequest, "needs server or state"));
-                    }
-                };
-                self.look_up(backend, &sites, &key, record, deadline).await
-            }
-        }
+        };
+        // A server whose cloud name is known has a watch group.
+        let known = |target: &Target| !sites.is_empty() && target.reference().is_some();
+        let (watched, sought): (Vec<_>, Vec<_>) = targets.into_iter().partition(known);
+        let lookups = sought.iter().map(|target| async {
+            let found = self.look_up(asked, &sites, target);
+            asked.told(target, asked.in_time(found).await)
+        });
+        let (mut told, found) = join(self.looks(asked, &sites, watched), join_all(lookups)).await;
+        told.extend(found);
+        told
+    }
+
+    async fn looks(
+        &self,
+        asked: &Asked<'_>,
+        sites: &[Arc<dyn Site>],
+        mut targets: Vec<Target>,
+    ) -> Vec<(usize, ServerStatus)> {
+        let Some(site) = sites.first() else {
+            return Vec::new();
+        };
+        let records = targets.iter_mut().filter_map(|target| target.record.take());
+        let mut records: Vec<Arc<Record>> = records.collect();
+        let looks = self
+            .watch
+            .look(site, &mut records, asked.max_age, asked.deadline);
+        let looks = looks.await.into_iter().zip(&records);
+        let statuses = looks.map(|(look, record)| {
+            let look = look.ok_or_else(too_late)?;
+            self.status_of(asked.backend, site, record, look)
+        });
+        let statuses = targets.iter().zip(statuses);
+        statuses
+            .map(|(target, status)| asked.told(target, status))
+            .collect()
     }
 
     fn status_of(
@@ -131,14 +111,13 @@ impl Ops {
     ) -> Result<ServerStatus, Failure> {
         let status = match look.sighting {
             Sighting::Seen(report) => {
-                let mut now = record.clone();
-                if report.url.is_some() {
-                    now.url.clone_from(&report.url);
-                }
-                let state = (now != *record)
-                    .then(|| now.write(backend.name()))
-                    .transpose()?;
-                seen(&record.key, report, state)
+                let news = report.url.is_some() && report.url != record.url;
+                let state = news.then(|| {
+                    let url = report.url.clone();
+                    let record = record.clone();
+                    Record { url, ..record }.write(backend.name())
+                });
+                seen(&record.key, report, state.transpose()?)
             }
             Sighting::Missing => {
                 let proof = look.ever_seen || record.url.is_some();
@@ -160,15 +139,14 @@ impl Ops {
     /// A server whose cloud name is not known, by the key that it bears.
     async fn look_up(
         &self,
-        backend: &dyn Backend,
+        asked: &Asked<'_>,
         sites: &[Arc<dyn Site>],
-        key: &str,
-        record: Option<Record>,
-        deadline: Instant,
+        target: &Target,
     ) -> Result<ServerStatus, Failure> {
+        let (key, record) = (&target.key, target.record.as_deref().cloned());
         let mut found = Vec::new();
         for site in sites {
-            found.extend(site.find(key, deadline).await?);
+            found.extend(site.find(key, asked.deadline).await?);
         }
         let attempt = record.as_ref().map(|r| r.attempt.as_str());
         if let Some(best) = best_of(found, attempt) {
@@ -180,7 +158,7 @@ impl Ops {
                 },
                 None => best.record,
             };
-            let state = known.write(backend.name())?;
+            let state = known.write(asked.backend.name())?;
             return Ok(seen(key, best.report, Some(state)));
         }
         Ok(match record {
@@ -192,23 +170,85 @@ impl Ops {
     }
 }
 
-/// The record that the state holds, and where the server is to be looked for.
-type Known = (Option<Record>, Vec<Arc<dyn Site>>);
-
-/// What a target's state and the settings say, before the cloud is asked.
-struct Place {
-    key: Option<String>,
-    known: Result<Known, Failure>,
+fn check_targets(targets: &[PollTarget]) -> Result<(), Failure> {
+    for (index, target) in targets.iter().enumerate() {
+        match &target.server {
+            Some(server) => check_server(server, &format!("params.targets[{index}].server"))?,
+            None if target.state.is_none() => {
+                return Err(Failure::new(
+                    Code::BadRequest,
+                    format!("params.targets[{index}]: needs server or state"),
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(())
 }
 
-async fn in_time<T>(
+/// What is the same for all servers of a request.
+struct Asked<'a> {
+    backend: &'a dyn Backend,
+    settings: Settings<'a>,
+    max_age: Duration,
     deadline: Instant,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let late = || Failure::new(Code::Deadline, "the cloud did not tell in time");
-    tokio::time::timeout_at(deadline, work)
-        .await
-        .unwrap_or_else(|_| Err(late()))
+}
+
+impl Asked<'_> {
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let done = tokio::time::timeout_at(self.deadline, work).await;
+        done.unwrap_or_else(|_| Err(too_late()))
+    }
+
+    fn told(
+        &self,
+        target: &Target,
+        status: Result<ServerStatus, Failure>,
+    ) -> (usize, ServerStatus) {
+        let failed =
+            |failure: Failure| unknown(Some(target.key.clone()), failure.of(self.backend.name()));
+        (target.nth, status.unwrap_or_else(failed))
+    }
+}
+
+fn too_late() -> Failure {
+    Failure::new(Code::Deadline, "the cloud did not tell in time")
+}
+
+/// One server that is asked about.
+struct Target {
+    /// Its place in the request.
+    nth: usize,
+    /// The state's own wins: users are renamed.
+    key: String,
+    record: Option<Arc<Record>>,
+}
+
+impl Target {
+    /// Reads what `check_targets` has let pass; a state that cannot be read is a status, too.
+    fn read(nth: usize, target: PollTarget, backend: &str) -> Result<Self, Box<ServerStatus>> {
+        let key = || target.server.as_ref().map(names::key);
+        let record = target.state.map(|state| Record::read(state, backend));
+        match record.transpose() {
+            Ok(record) => Ok(Self {
+                nth,
+                key: record
+                    .as_ref()
+                    .map(|r| r.key.clone())
+                    .or_else(key)
+                    .unwrap_or_default(),
+                record: record.map(Arc::new),
+            }),
+            Err(failure) => Err(Box::new(unknown(key(), failure.of(backend)))),
+        }
+    }
+
+    fn reference(&self) -> Option<&str> {
+        self.record.as_ref()?.reference.as_deref()
+    }
 }
 
 /// Of several, the attempt's own; else the one that runs; else the newest.

@@ -422,7 +422,7 @@ fn key_of(params: &StartParams, backend: &dyn Backend) -> String {
     let record = params
         .state
         .as_ref()
-        .and_then(|state| Record::read(state, backend.name()).ok());
+        .and_then(|state| Record::read(state.clone(), backend.name()).ok());
     record.map_or_else(|| names::key(&params.server), |record| record.key)
 }
 

@@ -25,7 +25,7 @@ impl Ops {
         let backend = self.registry.get(&params.backend)?;
         let (record, unreadable) = match &params.state {
             None => (None, None),
-            Some(state) => match Record::read(state, backend.name()) {
+            Some(state) => match Record::read(state.clone(), backend.name()) {
                 Ok(record) => (Some(record), None),
                 Err(failure) => {
                     tracing::warn!(%failure, "looking the server up by its key");

@@ -80,38 +80,46 @@ impl Member {
 }
 
 impl Watch {
-    /// How the server is, by an observation that is at most `max_age` old.
+    /// How these servers are, in their order, by observations that are at most `max_age` old; none for those of whom nothing
+    /// was told before `deadline`.
     ///
-    /// Drop it at the caller's deadline: another caller then leads the refresh.
+    /// All of them join their group first, so that one refresh answers for all; equal records become the group's own, so that
+    /// thousands of polls that wait hold none of theirs. It may be dropped: another caller then leads the refresh.
     pub async fn look(
         &self,
         site: &Arc<dyn Site>,
-        record: &Record,
+        records: &mut [Arc<Record>],
         max_age: Duration,
         deadline: Instant,
-    ) -> Look {
+    ) -> Vec<Option<Look>> {
         let group = self.group(site);
         let arrived = Instant::now();
-        if let Some(look) = group.join(record, max_age) {
-            return look;
+        let joined = records.iter_mut().map(|record| group.join(record, max_age));
+        let mut looks: Vec<Option<Look>> = joined.collect();
+        let unknown = records
+            .iter()
+            .zip(&looks)
+            .filter(|(_, look)| look.is_none());
+        let unknown: Vec<Arc<Record>> = unknown.map(|(record, _)| record.clone()).collect();
+        if !unknown.is_empty() {
+            let refreshed = group.refreshed(&unknown, arrived, Whom::Polled, deadline);
+            let refreshed = tokio::time::timeout_at(deadline, refreshed).await;
+            let mut fresh = refreshed.unwrap_or_default().into_iter();
+            for look in looks.iter_mut().filter(|look| look.is_none()) {
+                *look = fresh.next();
+            }
         }
-        group
-            .refreshed(record, arrived, Whom::Polled, deadline)
-            .await
-    }
-
-    /// Makes the server a member of its group, so that the next refresh asks about it too where what is known is too old.
-    pub fn join(&self, site: &Arc<dyn Site>, record: &Record, max_age: Duration) {
-        self.group(site).join(record, max_age);
+        looks
     }
 
     /// Watches a server closely, for a start, until the result is dropped.
     pub fn follow(&self, site: &Arc<dyn Site>, record: &Record) -> Follow {
         let group = self.group(site);
-        group.member(record, |member| member.followers += 1);
+        let record = Arc::new(record.clone());
+        group.member(&record, |member| member.followers += 1);
         Follow {
             group,
-            record: record.clone(),
+            record,
             pause: FIRST_LOOK,
         }
     }
@@ -167,8 +175,10 @@ impl Watch {
 
 impl Group {
     /// Makes the server a member, or says that it was asked for again; gives what is known of it, if that is young enough.
-    fn join(&self, record: &Record, max_age: Duration) -> Option<Look> {
-        self.member(record, |member| {
+    fn join(&self, record: &mut Arc<Record>, max_age: Duration) -> Option<Look> {
+        let given = record.clone();
+        self.member(&given, |member| {
+            record.clone_from(&member.record);
             member.asked = Instant::now();
             if !max_age.is_zero() {
                 member.max_age = max_age;
@@ -180,11 +190,11 @@ impl Group {
         })
     }
 
-    fn member<T>(&self, record: &Record, work: impl FnOnce(&mut Member) -> T) -> T {
+    fn member<T>(&self, record: &Arc<Record>, work: impl FnOnce(&mut Member) -> T) -> T {
         let reference = record.reference.clone().unwrap_or_default();
         let mut members = self.lock();
         let member = members.entry(reference).or_insert_with(|| Member {
-            record: Arc::new(record.clone()),
+            record: record.clone(),
             joined: Instant::now(),
             last: None,
             known_at: None,
@@ -193,8 +203,8 @@ impl Group {
             max_age: Duration::ZERO,
             followers: 0,
         });
-        if *member.record != *record {
-            member.record = Arc::new(record.clone());
+        if member.record != *record {
+            member.record = record.clone();
         }
         work(member)
     }
@@ -202,64 +212,78 @@ impl Group {
     /// Waits for a refresh that ended after `since`; leads one itself where nobody else does.
     async fn refreshed(
         &self,
-        record: &Record,
+        records: &[Arc<Record>],
         since: Instant,
         whom: Whom,
         deadline: Instant,
-    ) -> Look {
-        let reference = record.reference.as_deref().unwrap_or_default();
+    ) -> Vec<Look> {
+        let known = |record: &Arc<Record>| {
+            let look = self.last(record.reference.as_deref().unwrap_or_default());
+            look.filter(|look| look.ended >= since)
+        };
         let _flight = self.flight.lock().await;
-        let known = |look: &Look| look.ended >= since;
-        if let Some(look) = self.last(reference).filter(known) {
-            return look;
+        if let Some(looks) = records.iter().map(known).collect() {
+            return looks;
         }
-        // It may have left while this waited, since somebody stopped it.
-        self.member(record, |member| member.wanted = true);
+        // They may have left while this waited, since somebody stopped them.
+        for record in records {
+            self.member(record, |member| member.wanted = true);
+        }
         let began = Instant::now();
-        let records = match whom {
+        let asked = match whom {
             Whom::Polled => self.polled(began),
             Whom::Followed => self.followed(),
         };
-        tracing::debug!(servers = records.len(), "refreshing a watch group");
-        let sightings = self.site.observe(&records, deadline).await;
+        tracing::debug!(servers = asked.len(), "refreshing a watch group");
+        let sightings = self.site.observe(&asked, deadline).await;
         let ended = Instant::now();
-        let own = records.iter().zip(&sightings);
-        let own = own.filter(|(one, _)| one.reference == record.reference);
-        let own = own.map(|(_, sighting)| sighting.clone()).next();
-        self.keep(&records, sightings, began, ended);
-        let look = self.last(reference).filter(known);
-        look.unwrap_or_else(|| Look {
-            began,
-            ended,
-            ever_seen: matches!(own, Some(Sighting::Seen(_))),
-            sighting: own.unwrap_or_else(not_asked),
-        })
+        let strays = self.keep(&asked, sightings, began, ended);
+        let told = |record: &Arc<Record>| {
+            let sighting = record
+                .reference
+                .as_ref()
+                .and_then(|r| strays.get(r))
+                .cloned();
+            Look {
+                began,
+                ended,
+                ever_seen: matches!(sighting, Some(Sighting::Seen(_))),
+                sighting: sighting.unwrap_or_else(not_asked),
+            }
+        };
+        let looks = records.iter().map(|r| known(r).unwrap_or_else(|| told(r)));
+        looks.collect()
     }
 
+    /// Keeps what was told, and gives what was told of servers that have left meanwhile, or left and come again.
     fn keep(
         &self,
         records: &[Arc<Record>],
         sightings: Vec<Sighting>,
         began: Instant,
         ended: Instant,
-    ) {
+    ) -> HashMap<String, Sighting> {
+        let mut strays = HashMap::new();
         let mut members = self.lock();
         for (record, sighting) in records.iter().zip(sightings) {
             let reference = record.reference.as_deref().unwrap_or_default();
-            if let Some(member) = members.get_mut(reference).filter(|m| m.joined <= began) {
-                let seen_before = member.last.as_ref().is_some_and(|l| l.ever_seen);
-                member.wanted = false;
-                if !matches!(sighting, Sighting::Unclear(_)) {
-                    member.known_at = Some(ended);
-                }
-                member.last = Some(Look {
-                    began,
-                    ended,
-                    ever_seen: seen_before || matches!(sighting, Sighting::Seen(_)),
-                    sighting,
-                });
+            let Some(member) = members.get_mut(reference).filter(|m| m.joined <= began) else {
+                strays.insert(reference.to_owned(), sighting);
+                continue;
+            };
+            let seen_before = member.last.as_ref().is_some_and(|l| l.ever_seen);
+            member.wanted = false;
+            if !matches!(sighting, Sighting::Unclear(_)) {
+                member.known_at = Some(ended);
             }
+            member.last = Some(Look {
+                began,
+                ended,
+                ever_seen: seen_before || matches!(sighting, Sighting::Seen(_)),
+                sighting,
+            });
         }
+        strays
     }
 
     fn last(&self, reference: &str) -> Option<Look> {
@@ -299,7 +323,7 @@ impl Group {
 /// A start's close look at its own server.
 pub struct Follow {
     group: Arc<Group>,
-    record: Record,
+    record: Arc<Record>,
     pause: Duration,
 }
 
@@ -311,10 +335,9 @@ impl Follow {
         let due = last.unwrap_or_else(Instant::now) + self.pause * calls;
         tokio::time::sleep_until(due).await;
         let newer = last.map_or(due, |at| at + Duration::from_nanos(1));
-        let look = self
-            .group
-            .refreshed(&self.record, newer, Whom::Followed, deadline)
-            .await;
+        let own = std::slice::from_ref(&self.record);
+        let refreshed = self.group.refreshed(own, newer, Whom::Followed, deadline);
+        let look = refreshed.await.swap_remove(0);
         self.pause = match &look.sighting {
             Sighting::Seen(report) => report.look_again,
             Sighting::Missing => FIRST_LOOK,

@@ -5,7 +5,7 @@ use super::framing::{Lines, write_frames};
 use super::reading::{self, Incoming, Message, Rejected};
 use crate::error::Failure;
 use crate::ops::{Acks, Link, Output};
-use crate::wire::reply::CancelResult;
+use crate::wire::reply::{CancelResult, Outcome};
 use crate::wire::{Code, Frame, Request, VERSION};
 use std::collections::HashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -120,12 +120,10 @@ impl Daemon {
             if let Some(target) = target {
                 target.cancelled.cancel();
             }
-            let result = serde_json::to_value(CancelResult {
-                found: target.is_some(),
-            });
+            let found = target.is_some();
             self.output.send(Frame::Result {
                 id: Some(id),
-                result: result.unwrap_or_default(),
+                result: Outcome::Cancel(CancelResult { found }),
             });
             return;
         }

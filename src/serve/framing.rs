@@ -1,7 +1,8 @@
 //! Lines in, frames out.
 
 use crate::ops::OutputEnd;
-use crate::wire::MAX_LINE_BYTES;
+use crate::wire::reply::Outcome;
+use crate::wire::{Frame, MAX_LINE_BYTES};
 use bytes::BytesMut;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -71,10 +72,7 @@ pub async fn write_frames(mut frames: OutputEnd, mut to: impl AsyncWrite + Unpin
     }
 }
 
-async fn write_line(
-    frame: &crate::wire::Frame,
-    to: &mut (impl AsyncWrite + Unpin),
-) -> io::Result<()> {
+async fn write_line(frame: &Frame<Outcome>, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let mut line = serde_json::to_vec(frame)?;
     line.push(b'\n');
     to.write_all(&line).await?;

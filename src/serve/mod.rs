@@ -5,15 +5,14 @@
 pub mod daemon;
 mod framing;
 pub mod one_shot;
+pub mod pipes;
 pub(crate) mod reading;
 
 use crate::error::Failure;
 use crate::ops::{Link, Ops};
 use crate::redact::Redactor;
-use crate::wire::reply::CancelResult;
+use crate::wire::reply::{CancelResult, Outcome};
 use crate::wire::{Code, Request};
-use serde::Serialize;
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,50 +35,43 @@ impl Service {
         request: Request,
         link: &Link,
         deadline: Instant,
-    ) -> Result<Value, Failure> {
-        match request {
-            Request::Start(params) => json(self.ops.start(&params, link, deadline).await?),
+    ) -> Result<Outcome, Failure> {
+        let ops = &self.ops;
+        Ok(match request {
+            Request::Start(params) => Outcome::Start(ops.start(&params, link, deadline).await?),
             // A stop goes on whatever its caller wishes meanwhile.
-            Request::Stop(params) => json(self.ops.stop(params, deadline).await?),
+            Request::Stop(params) => Outcome::Stop(ops.stop(params, deadline).await?),
             Request::Poll(params) => {
-                json(unless_cancelled(link, self.ops.poll(&params, deadline)).await?)
+                Outcome::Poll(unless_cancelled(link, ops.poll(params, deadline)).await?)
             }
             Request::Gc(params) => {
-                let gc = tokio::time::timeout_at(deadline, self.ops.gc(&params, deadline));
-                json(
-                    unless_cancelled(link, async { gc.await.unwrap_or_else(|_| Err(too_late())) })
-                        .await?,
-                )
+                let gc = in_time(deadline, ops.gc(&params, deadline));
+                Outcome::Gc(unless_cancelled(link, gc).await?)
             }
             Request::Check(params) => {
-                let check = tokio::time::timeout_at(deadline, self.ops.check(&params));
-                json(
-                    unless_cancelled(link, async {
-                        check.await.unwrap_or_else(|_| Err(too_late()))
-                    })
-                    .await?,
-                )
+                let check = in_time(deadline, ops.check(&params));
+                Outcome::Check(unless_cancelled(link, check).await?)
             }
             Request::Share(params) => {
-                json(unless_cancelled(link, self.ops.share(&params, deadline)).await?)
+                Outcome::Share(unless_cancelled(link, ops.share(&params, deadline)).await?)
             }
             Request::Options(params) => {
-                json(unless_cancelled(link, self.ops.options(&params, deadline)).await?)
+                Outcome::Options(unless_cancelled(link, ops.options(&params, deadline)).await?)
             }
             Request::Logs(params) => {
-                let mut logs = unless_cancelled(link, self.ops.logs(&params, deadline)).await?;
+                let mut logs = unless_cancelled(link, ops.logs(&params, deadline)).await?;
                 for line in &mut logs.lines {
                     line.message = self.redactor.clean(&line.message).into_owned();
                 }
-                json(logs)
+                Outcome::Logs(logs)
             }
             Request::List(params) => {
-                json(unless_cancelled(link, self.ops.list(&params, deadline)).await?)
+                Outcome::List(unless_cancelled(link, ops.list(&params, deadline)).await?)
             }
-            Request::Stats(_) => json(self.ops.stats()),
+            Request::Stats(_) => Outcome::Stats(ops.stats()),
             // The daemon answers it; a process with one request has nothing to cancel.
-            Request::Cancel(_) => json(CancelResult { found: false }),
-        }
+            Request::Cancel(_) => Outcome::Cancel(CancelResult { found: false }),
+        })
     }
 }
 
@@ -105,8 +97,13 @@ impl Service {
     }
 }
 
-fn too_late() -> Failure {
-    Failure::new(Code::Deadline, "the request's time was up")
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let too_late = || Failure::new(Code::Deadline, "the request's time was up");
+    let done = tokio::time::timeout_at(deadline, work).await;
+    done.unwrap_or_else(|_| Err(too_late()))
 }
 
 async fn unless_cancelled<T>(
@@ -117,8 +114,4 @@ async fn unless_cancelled<T>(
         done = work => done,
         () = link.cancelled.cancelled() => Err(Failure::new(Code::Cancelled, "the request was cancelled")),
     }
-}
-
-fn json(result: impl Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(result).map_err(|e| Failure::new(Code::Internal, e.to_string()))
 }

@@ -7,9 +7,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One line on stdout.
+// What reads it takes any JSON for a result, what writes it an `Outcome`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Frame")]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Frame {
+pub enum Frame<R = Value> {
     /// The first line of serve mode.
     Hello {
         /// The versions of the wire that are spoken.
@@ -45,7 +47,7 @@ pub enum Frame {
         /// The request's id.
         id: Option<String>,
         /// The verb's own result.
-        result: Value,
+        result: R,
     },
     /// The last frame of a request that failed.
     Error {
@@ -54,6 +56,24 @@ pub enum Frame {
         /// The failure.
         error: ErrorObject,
     },
+}
+
+/// What a verb came to; only its own fields are written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "each is a verb")]
+pub enum Outcome {
+    Start(StartResult),
+    Poll(PollResult),
+    Stop(StopResult),
+    Gc(GcResult),
+    Check(CheckResult),
+    Share(ShareResult),
+    Options(OptionsResult),
+    Logs(LogsResult),
+    List(ListResult),
+    Stats(StatsResult),
+    Cancel(CancelResult),
 }
 
 /// One step of a start, as the person who waits sees it.

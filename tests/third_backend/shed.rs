@@ -98,7 +98,7 @@ impl Backend for Shed {
         let launch = || {
             room(&params.config)?;
             let earlier = match &params.state {
-                Some(state) => Some(Record::read(state, NAME)?),
+                Some(state) => Some(Record::read(state.clone(), NAME)?),
                 None => None,
             };
             let (same, older) = match earlier {
@@ -129,6 +129,10 @@ impl Backend for Shed {
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>> {
         let site: Arc<dyn Site> = Arc::new(self.clone());
         Box::pin(ready(room(settings.config).map(|_| vec![site])))
+    }
+
+    fn place(&self, _record: &Record) -> Vec<Option<String>> {
+        Vec::new()
     }
 
     fn check<'a>(&'a self, settings: Settings<'a>, _look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {

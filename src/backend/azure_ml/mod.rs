@@ -204,7 +204,7 @@ impl Backend for AzureMl {
             let earlier = params
                 .state
                 .as_ref()
-                .map(|state| Record::read(state, NAME))
+                .map(|state| Record::read(state.clone(), NAME))
                 .transpose()?;
             let service = self.service(&config, settings)?;
             let creator = self.creator(&config, settings)?.map(Arc::new);
@@ -238,6 +238,13 @@ impl Backend for AzureMl {
             ));
             Ok(vec![workspace])
         })
+    }
+
+    fn place(&self, record: &Record) -> Vec<Option<String>> {
+        let names = ["subscription_id", "resource_group", "workspace"];
+        names
+            .map(|name| record.text(name).map(str::to_owned))
+            .to_vec()
     }
 
     fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {

@@ -10,6 +10,7 @@ use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
 use crate::net::limiter::{Quota, Ticket};
 use crate::net::retry::{self, Again, Pace};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,9 +154,9 @@ impl Ecs {
             .service
             .call_admitted(&Call::post("RunTask", request), RUN_TASK)
             .await?;
-        let mut tasks: RunTaskAnswer = read("ecs:RunTask", answer.body)?;
+        let mut tasks: RunTaskAnswer = answer.read()?;
         if tasks.tasks.is_empty() && tasks.failures.is_empty() {
-            return Err(lacks("ecs:RunTask", "tasks and failures"));
+            return Err(answer.lacks("tasks and failures"));
         }
         tasks.request_id = answer.request_id;
         Ok(tasks)
@@ -178,11 +179,11 @@ impl Ecs {
         if with_tags {
             request["include"] = json!(["TAGS"]);
         }
-        let told = |answer: Answer| match read("ecs:DescribeTasks", answer.body)? {
+        let told = |answer: &Answer| match answer.read()? {
             Described {
                 tasks: None,
                 failures: None,
-            } => Err(lacks("ecs:DescribeTasks", "tasks and failures")),
+            } => Err(answer.lacks("tasks and failures")),
             Described { tasks, failures } => {
                 Ok((tasks.unwrap_or_default(), failures.unwrap_or_default()))
             }
@@ -233,10 +234,10 @@ impl Ecs {
             if let Some(token) = &next_token {
                 request["nextToken"] = Value::from(token.as_str());
             }
-            let told = |answer: Answer| {
-                let page: Page = read("ecs:ListTasks", answer.body)?;
+            let told = |answer: &Answer| {
+                let page: Page = answer.read()?;
                 let found = page.task_arns;
-                let found = found.ok_or_else(|| lacks("ecs:ListTasks", "taskArns"))?;
+                let found = found.ok_or_else(|| answer.lacks("taskArns"))?;
                 Ok((found, page.next_token))
             };
             let call = Call::post("ListTasks", &request);
@@ -295,10 +296,10 @@ impl Ecs {
             task: Task,
         }
         let request = json!({"cluster": cluster, "task": arn, "reason": reason});
-        let told = |answer: Answer| {
-            let Stopped { task } = read("ecs:StopTask", answer.body)?;
+        let told = |answer: &Answer| {
+            let Stopped { task } = answer.read()?;
             if task.task_arn.is_empty() {
-                return Err(lacks("ecs:StopTask", "task"));
+                return Err(answer.lacks("task"));
             }
             Ok(task)
         };
@@ -321,7 +322,7 @@ impl Ecs {
             .call(&call, &[DESCRIBE_DEFINITION], deadline)
             .await
         {
-            Ok(answer) => Ok(Some(answer.body)),
+            Ok(definition) => Ok(Some(definition)),
             // The one code that the API Reference has for a definition that is not found.
             Err(error) if error.cloud_code() == Some("ClientException") => Ok(None),
             Err(error) => Err(error),
@@ -355,7 +356,7 @@ impl Ecs {
             again,
         )
         .await?;
-        Ok(answer.body)
+        answer.read()
     }
 
     /// The ARNs of all active task definitions of the account and region, by family.
@@ -373,8 +374,8 @@ impl Ecs {
         let mut request = json!({"status": "ACTIVE"});
         loop {
             let call = Call::post("ListTaskDefinitions", &request);
-            let answer = self.service.call(&call, &[DESCRIBE_DEFINITION], deadline);
-            let page: Page = read("ecs:ListTaskDefinitions", answer.await?.body)?;
+            let page = self.service.call(&call, &[DESCRIBE_DEFINITION], deadline);
+            let page: Page = page.await?;
             arns.extend(page.task_definition_arns);
             match page.next_token {
                 // A page that names itself as the next one would never end.
@@ -394,22 +395,9 @@ impl Ecs {
     ) -> Result<(), CloudError> {
         let request = json!({"taskDefinition": arn});
         let call = Call::post("DeregisterTaskDefinition", &request);
-        let answer = self.service.call(&call, &[REGISTER_DEFINITION], deadline);
+        let answer = self
+            .service
+            .call::<IgnoredAny>(&call, &[REGISTER_DEFINITION], deadline);
         answer.await.map(|_| ())
-    }
-}
-
-fn read<T: for<'de> Deserialize<'de>>(operation: &str, body: Value) -> Result<T, CloudError> {
-    serde_path_to_error::deserialize(body).map_err(|error| CloudError::Unreadable {
-        operation: operation.to_owned(),
-        why: format!("{} has another type than ECS documents", error.path()),
-    })
-}
-
-/// Success without the members that tell of it: something in between has answered, or nothing that can be relied on.
-fn lacks(operation: &str, members: &str) -> CloudError {
-    CloudError::Unreadable {
-        operation: operation.to_owned(),
-        why: format!("it lacks {members}"),
     }
 }

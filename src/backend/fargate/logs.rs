@@ -270,16 +270,10 @@ impl Stream<'_> {
         if let Some(token) = token {
             request["nextToken"] = Value::from(token);
         }
-        const OPERATION: &str = "logs:GetLogEvents";
-        let told = |answer: Answer| {
-            let unreadable = |why: &str| CloudError::Unreadable {
-                operation: OPERATION.to_owned(),
-                why: why.to_owned(),
-            };
-            let page: Page = serde_json::from_value(answer.body)
-                .map_err(|_| unreadable("it has another type than CloudWatch Logs documents"))?;
+        let told = |answer: &Answer| {
+            let page: Page = answer.read()?;
             if page.events.is_none() {
-                return Err(unreadable("it lacks events"));
+                return Err(answer.lacks("events"));
             }
             Ok(page)
         };

@@ -264,6 +264,13 @@ impl Backend for Fargate {
         Box::pin(logs::logs(self, settings, record, wanted, deadline))
     }
 
+    fn place(&self, record: &Record) -> Vec<Option<String>> {
+        let names = [record::REGION, record::ENDPOINT, record::CLUSTER];
+        names
+            .map(|name| record.text(name).map(str::to_owned))
+            .to_vec()
+    }
+
     fn check<'a>(&'a self, settings: Settings<'a>, look: Look<'a>) -> BoxFuture<'a, Vec<Check>> {
         Box::pin(check::check(self, settings, look))
     }

@@ -34,7 +34,7 @@ pub fn earlier(params: &StartParams) -> Result<Option<Record>, Failure> {
     params
         .state
         .as_ref()
-        .map(|state| Record::read(state, NAME))
+        .map(|state| Record::read(state.clone(), NAME))
         .transpose()
 }
 

@@ -9,6 +9,7 @@ use crate::net::retry::{self, Pace};
 use crate::net::{Door, Request, Response};
 use crate::wire::Code;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -72,13 +73,53 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A successful answer.
+/// A successful answer, not read yet: what is looked for in it is a small part of it.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The answer's JSON.
-    pub body: Value,
+    operation: String,
+    body: Bytes,
     /// AWS's id of the request.
     pub request_id: Option<String>,
+}
+
+impl Answer {
+    /// The answer as the type that the operation is documented to give.
+    ///
+    /// # Errors
+    /// `Unreadable` where it is no JSON object, or else with the field that is of another type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, CloudError> {
+        if !self.body.trim_ascii_start().starts_with(b"{") {
+            return Err(self.unreadable(self.no_object()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // Paths are kept only once something is wrong: they cost as much as the reading itself.
+            let mut text = serde_json::Deserializer::from_slice(&self.body);
+            match serde_path_to_error::deserialize::<_, T>(&mut text) {
+                Err(wrong) if error.is_data() => self.unreadable(format!(
+                    "{} has another type than AWS documents",
+                    wrong.path()
+                )),
+                _ => self.unreadable(self.no_object()),
+            }
+        })
+    }
+
+    /// Success without the members that tell of it: something in between has answered, or nothing that can be relied on.
+    #[must_use]
+    pub fn lacks(&self, members: &str) -> CloudError {
+        self.unreadable(format!("it lacks {members}"))
+    }
+
+    fn no_object(&self) -> String {
+        format!("{} bytes that are no JSON object", self.body.len())
+    }
+
+    fn unreadable(&self, why: String) -> CloudError {
+        CloudError::Unreadable {
+            operation: self.operation.clone(),
+            why,
+        }
+    }
 }
 
 impl JsonService {
@@ -120,17 +161,18 @@ impl JsonService {
         }
     }
 
-    /// Makes a call that may be repeated, with pauses, until `deadline`; it keeps its place in the queue.
+    /// Makes a call that may be repeated, with pauses, until `deadline`, and reads its answer; it keeps its place in the queue.
     ///
     /// # Errors
     /// The last attempt's error.
-    pub async fn call(
+    pub async fn call<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
         quotas: &[Quota],
         deadline: Instant,
-    ) -> Result<Answer, CloudError> {
-        self.call_and_read(call, quotas, deadline, Ok).await
+    ) -> Result<T, CloudError> {
+        let read = |answer: &Answer| answer.read();
+        self.call_and_read(call, quotas, deadline, read).await
     }
 
     /// The same, for an answer that `read` understands; one that it does not is asked for again.
@@ -142,12 +184,12 @@ impl JsonService {
         call: &Call<'_>,
         quotas: &[Quota],
         deadline: Instant,
-        read: impl Fn(Answer) -> Result<T, CloudError>,
+        read: impl Fn(&Answer) -> Result<T, CloudError>,
     ) -> Result<T, CloudError> {
         let ticket = self.limiter.ticket();
         let attempt = || async {
             let answer = self.call_once(call, quotas, &ticket, deadline);
-            read(answer.await?)
+            read(&answer.await?)
         };
         retry::until(
             &self.context,
@@ -269,20 +311,19 @@ pub(crate) fn read(
             .map(str::to_owned)
     };
     let request_id = header("x-amzn-requestid");
-    let body: Option<Value> = if nothing_is_fine && answer.body().is_empty() {
-        Some(Value::Object(serde_json::Map::new()))
-    } else {
-        serde_json::from_slice(answer.body()).ok()
-    };
     if answer.status().is_success() {
-        return match body {
-            Some(body @ Value::Object(_)) => Ok(Answer { body, request_id }),
-            _ => Err(CloudError::Unreadable {
-                operation: operation.to_owned(),
-                why: format!("{} bytes that are no JSON object", answer.body().len()),
-            }),
+        let body = if nothing_is_fine && answer.body().is_empty() {
+            Bytes::from_static(b"{}")
+        } else {
+            answer.body().clone()
         };
+        return Ok(Answer {
+            operation: operation.to_owned(),
+            body,
+            request_id,
+        });
     }
+    let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
     let text = |names: &[&str]| {
         names
             .iter()
@@ -313,6 +354,7 @@ pub(crate) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
     use std::time::SystemTime;
 
     #[test]
@@ -333,5 +375,32 @@ mod tests {
         let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
         let error = read(&answer, "ecs:RunTask", &context, false).unwrap_err();
         assert_eq!(error.cloud_code(), Some("ClientException"));
+    }
+
+    #[test]
+    fn what_is_no_whole_object_is_no_answer() {
+        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
+        for body in ["", "[]", "{\"tasks\":[", "null", "{} {}"] {
+            let answer = Response::new(Bytes::from(body));
+            let answer = read(&answer, "ecs:DescribeTasks", &context, false).unwrap();
+            let error = answer.read::<Value>().unwrap_err();
+            assert!(
+                error.to_string().contains("no JSON object"),
+                "{body}: {error}"
+            );
+        }
+        let nothing = Response::new(Bytes::new());
+        let answer = read(&nothing, "elasticfilesystem:TagResource", &context, true).unwrap();
+        assert_eq!(answer.read::<Value>().unwrap(), serde_json::json!({}));
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_named() {
+        let answer = Response::new(Bytes::from_static(br#"{"tasks":[{"arn":1}]}"#));
+        let context = Context::fixed(&[], SystemTime::UNIX_EPOCH);
+        let answer = read(&answer, "ecs:DescribeTasks", &context, false).unwrap();
+        type Tasks = HashMap<String, Vec<HashMap<String, String>>>;
+        let error = answer.read::<Tasks>().unwrap_err();
+        assert!(error.to_string().contains("tasks[0].arn"), "{error}");
     }
 }

@@ -216,11 +216,7 @@ impl Api {
         call: &Call<'_>,
         deadline: Instant,
     ) -> Result<T, CloudError> {
-        let answer = self.service.call(call, &[], deadline).await?;
-        serde_path_to_error::deserialize(answer.body).map_err(|error| CloudError::Unreadable {
-            operation: "elasticfilesystem".to_owned(),
-            why: format!("{} has another type than EFS documents", error.path()),
-        })
+        self.service.call(call, &[], deadline).await
     }
 }
 

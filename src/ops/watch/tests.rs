@@ -76,11 +76,23 @@ fn runs() -> Report {
     }
 }
 
-fn record(number: usize) -> Record {
-    Record {
+fn record(number: usize) -> Arc<Record> {
+    Arc::new(Record {
         reference: Some(format!("task/{number}")),
         ..Record::default()
-    }
+    })
+}
+
+/// One poll of one server.
+async fn look(
+    watch: &Watch,
+    site: &Arc<dyn Site>,
+    record: &Arc<Record>,
+    max_age: Duration,
+) -> Look {
+    let mut records = [record.clone()];
+    let looks = watch.look(site, &mut records, max_age, far());
+    looks.await.remove(0).unwrap()
 }
 
 fn site() -> (Arc<Cluster>, Arc<dyn Site>) {
@@ -102,18 +114,16 @@ async fn most_calls_in_an_interval(servers: usize) -> usize {
     let (watch, (cluster, site)) = (Watch::default(), site());
     let start = Instant::now();
     let chance = Mutex::new(fastrand::Rng::with_seed(7));
-    for number in 0..servers {
-        watch.join(&site, &record(number), MAX_AGE);
-    }
+    let mut all: Vec<_> = (0..servers).map(record).collect();
+    watch.look(&site, &mut all, MAX_AGE, far()).await;
     join_all((0..servers).map(|number| {
         let (watch, site, chance) = (&watch, &site, &chance);
         async move {
             let record = record(number);
-            watch.look(site, &record, MAX_AGE, far()).await;
             let first = lock(chance).f64();
             tokio::time::sleep(INTERVAL.mul_f64(first)).await;
             while start.elapsed() < INTERVAL * 6 {
-                let look = watch.look(site, &record, MAX_AGE, far()).await;
+                let look = look(watch, site, &record, MAX_AGE).await;
                 assert!(look.began + MAX_AGE + Duration::from_secs(1) >= Instant::now());
                 let jitter = 0.95 + 0.1 * lock(chance).f64();
                 tokio::time::sleep(INTERVAL.mul_f64(jitter)).await;
@@ -145,23 +155,16 @@ async fn ten_thousand_servers_polled_every_30_s_cost_at_most_120_calls_in_any_30
 #[tokio::test(start_paused = true)]
 async fn a_thousand_polls_at_once_share_the_calls() {
     let (watch, (cluster, site)) = (Watch::default(), site());
-    let records: Vec<_> = (0..1000).map(record).collect();
-    for record in &records {
-        watch.join(&site, record, Duration::ZERO);
-    }
-    join_all(
-        records
-            .iter()
-            .map(|record| watch.look(&site, record, Duration::ZERO, far())),
-    )
-    .await;
+    let mut records: Vec<_> = (0..1000).map(record).collect();
+    let looks = watch.look(&site, &mut records, Duration::ZERO, far()).await;
+    assert!(looks.iter().all(Option::is_some));
     assert_eq!(lock(&cluster.calls).len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_asks_and_nothing_is_refreshed() {
     let (watch, (cluster, site)) = (Watch::default(), site());
-    watch.look(&site, &record(1), MAX_AGE, far()).await;
+    look(&watch, &site, &record(1), MAX_AGE).await;
     tokio::time::sleep(Duration::from_hours(1)).await;
     assert_eq!(lock(&cluster.calls).len(), 1);
 }
@@ -170,15 +173,15 @@ async fn nobody_asks_and_nothing_is_refreshed() {
 async fn what_was_asked_before_our_own_write_is_not_an_answer_after_it() {
     let (watch, (cluster, site)) = (Watch::default(), site());
     let server = record(1);
-    watch.look(&site, &server, MAX_AGE, far()).await;
+    look(&watch, &site, &server, MAX_AGE).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let before = watch.look(&site, &server, Duration::ZERO, far());
+    let before = look(&watch, &site, &server, Duration::ZERO);
     let write_and_look = async {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let written = Instant::now();
         watch.forget(&site, "task/1");
-        let look = watch.look(&site, &server, MAX_AGE, far()).await;
-        assert!(look.began >= written);
+        let after = look(&watch, &site, &server, MAX_AGE).await;
+        assert!(after.began >= written);
     };
     let (before, ()) = tokio::join!(before, write_and_look);
     assert!(matches!(before.sighting, Sighting::Seen(_)));
@@ -189,12 +192,24 @@ async fn what_was_asked_before_our_own_write_is_not_an_answer_after_it() {
 async fn a_start_that_looks_often_answers_polls_too() {
     let (watch, (cluster, site)) = (Watch::default(), site());
     let mut follow = watch.follow(&site, &record(0));
-    for number in 1..50 {
-        watch.join(&site, &record(number), MAX_AGE);
+    let records: Vec<_> = (0..50).map(record).collect();
+    for record in &records {
+        watch.group(&site).join(&mut record.clone(), MAX_AGE);
     }
     follow.next(far()).await;
-    for number in 0..50 {
-        watch.look(&site, &record(number), MAX_AGE, far()).await;
+    for record in &records {
+        look(&watch, &site, record, MAX_AGE).await;
     }
     assert_eq!(lock(&cluster.calls).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_those_that_are_known_are_told_and_the_others_are_not() {
+    let (watch, (_, site)) = (Watch::default(), site());
+    let mut records: Vec<_> = (0..2).map(record).collect();
+    look(&watch, &site, &records[0], MAX_AGE).await;
+    let soon = Instant::now() + Duration::from_millis(1);
+    let looks = watch.look(&site, &mut records, MAX_AGE, soon).await;
+    let known: Vec<_> = looks.iter().map(Option::is_some).collect();
+    assert_eq!(known, [true, false]);
 }
