@@ -8,23 +8,14 @@ from support.emulator import Emulator
 from support.states import running, state_of
 
 QUOTAS = ("--quotas", "documented")
+MANY = 240
+"""Starts of which the last must wait for the quota (a hundred at once, 20/s from then on), on a slow machine, too."""
 
 
 def begin(serve: program.Serve, count: int, *, first: int = 0) -> list[str]:
     """Starts of so many users at once."""
     users = [f"user{number}" for number in range(first, first + count)]
     return [serve.begin(ask.start(timeout_ms=60_000, server=ask.server(user))) for user in users]
-
-
-def begin_until_some_wait(serve: program.Serve) -> list[str]:
-    """As many starts as it takes on this machine until the last ones wait for the quota."""
-    numbers: list[str] = []
-    while not any(frame.get("stage") == "queued" for frame in serve.frames):
-        assert len(numbers) < 600, "the quota does not hold"
-        numbers += begin(serve, 20, first=len(numbers))
-        newest = numbers[-1]
-        serve.wait_for(lambda frame, newest=newest: frame.get("id") == newest)
-    return numbers + begin(serve, 40, first=len(numbers))
 
 
 def throttled(emulator: Emulator) -> int:
@@ -61,7 +52,7 @@ def test_starts_at_once_each_look_for_themselves_where_the_whole_cluster_may_not
 
 def test_a_start_that_waits_for_the_quota_says_how_many_are_ahead_of_it() -> None:
     with Emulator(*QUOTAS) as emulator, program.Serve(emulator.env()) as serve:
-        numbers = begin_until_some_wait(serve)
+        numbers = begin(serve, MANY)
         assert all(serve.last(number)["type"] == "result" for number in numbers)
         told = [frame for frame in serve.frames_of(numbers[-1]) if frame.get("stage") == "queued"]
         assert told, serve.frames_of(numbers[-1])
@@ -75,7 +66,8 @@ def test_a_start_that_waits_for_the_quota_says_how_many_are_ahead_of_it() -> Non
 
 def test_a_start_whose_time_is_up_while_it_waits_for_the_quota_has_created_nothing() -> None:
     with Emulator(*QUOTAS) as emulator, program.Serve(emulator.env()) as serve:
-        numbers = begin_until_some_wait(serve)
+        numbers = begin(serve, MANY)
+        serve.wait_for(lambda frame: frame.get("stage") == "queued")
         late = serve.begin(ask.start(timeout_ms=300, server=ask.server("late")))
         error = serve.last(late)["error"]
         assert (error["code"], error["cleanup"], error["retry"]) == ("deadline", "none", "later")
@@ -85,7 +77,8 @@ def test_a_start_whose_time_is_up_while_it_waits_for_the_quota_has_created_nothi
 
 def test_a_start_that_is_cancelled_while_it_waits_makes_way_for_those_behind_it() -> None:
     with Emulator(*QUOTAS) as emulator, program.Serve(emulator.env()) as serve:
-        numbers = begin_until_some_wait(serve)
+        numbers = begin(serve, MANY)
+        serve.wait_for(lambda frame: frame.get("stage") == "queued")
         waiting = [number for number in numbers[-10:] if serve.last_or_none(number) is None]
         for number in waiting:
             assert serve.ask(ask.cancel(number)) == {"found": True}

@@ -268,7 +268,7 @@ def test_a_cluster_that_is_not_found_is_unknown(emulator: Emulator) -> None:
 
 
 def test_a_refused_connection_is_unknown(emulator: Emulator) -> None:
-    server = poll_one(emulator, state_of(emulator, endpoint="http://127.0.0.1:9"), timeout_ms=700)
+    server = poll_one(emulator, state_of(emulator, endpoint="http://127.0.0.1:9"), timeout_ms=1500)
     assert (server["phase"], server["error"]["code"]) == ("unknown", "unavailable")
 
 
