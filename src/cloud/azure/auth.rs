@@ -249,6 +249,23 @@ impl Tokens {
         }
     }
 
+    /// Who the token is for, by its own claims ("Access token claims reference"): object id, app and tenant; empty where it tells
+    /// nothing. It is not checked: whoever takes the token does that.
+    ///
+    /// # Errors
+    /// As `bearer`.
+    pub async fn whose(&self, operation: &str) -> Result<String, CloudError> {
+        let token = self.bearer(operation).await?;
+        let payload = token.expose().split('.').nth(1).unwrap_or_default();
+        let claims = data_encoding::BASE64URL_NOPAD.decode(payload.as_bytes());
+        let claims: Value = serde_json::from_slice(&claims.unwrap_or_default()).unwrap_or_default();
+        let told = [("object id", "oid"), ("app", "appid"), ("tenant", "tid")];
+        let told = told
+            .iter()
+            .filter_map(|(word, claim)| Some(format!("{word} {}", claims[*claim].as_str()?)));
+        Ok(told.collect::<Vec<_>>().join(", "))
+    }
+
     /// A token to put after "Bearer ".
     ///
     /// # Errors
