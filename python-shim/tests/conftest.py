@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jupyterhub.app  # noqa: F401 - as in a hub: the application is there before its spawners
 import pytest
 import pytest_asyncio
 from jupyterhub import orm

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from types import SimpleNamespace
 from typing import Any
-
-from jupyterhub.app import JupyterHub
 
 from .errors import ConfigurationError
 from .misspelt import misspelt
@@ -23,15 +22,20 @@ _running: set[asyncio.Task[None]] = set()
 
 
 def listen() -> None:
-    """Have `_at_start` called by every hub of this process; once."""
-    wrapped = JupyterHub.init_handlers
+    """Have `_at_start` called by every hub of this process; once.
+
+    Who is no hub, and only wants `get_secret`, does not wait for seconds until JupyterHub's application is imported.
+    """
+    if not (application := sys.modules.get("jupyterhub.app")):
+        return
+    wrapped = application.JupyterHub.init_handlers
 
     @functools.wraps(wrapped)
     def init_handlers(app: Any) -> None:
         wrapped(app)
         _at_start(app)
 
-    JupyterHub.init_handlers = init_handlers
+    application.JupyterHub.init_handlers = init_handlers
 
 
 def _at_start(app: Any) -> None:
