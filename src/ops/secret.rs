@@ -139,7 +139,7 @@ async fn aws(
         context,
     };
     let answer = service.call(call, &[], deadline).await;
-    Ok(answer.map_err(|error| explained(error, wanted))?.body)
+    answer.map_err(|error| explained(error, wanted))
 }
 
 async fn key_vault(
