@@ -172,6 +172,14 @@ def test_an_sshd_that_never_comes_fails_the_start(azure: Azure, sshd: Sshd) -> N
     assert f"127.0.0.1:{sshd.port} cannot be reached by ssh" in error["message"]
 
 
+def test_an_instance_on_behalf_of_a_person_lets_the_hub_not_in_and_is_not_made(azure: Azure, sshd: Sshd) -> None:
+    ada = {"object_id": "00000000-0000-0000-0000-00000000ada0", "tenant_id": azure.azure["tenant"]}
+    error = start(azure, {**config(azure, sshd), "assigned_user": ada}).error
+    assert (error["code"], error["cleanup"]) == ("invalid_config", "none")
+    assert "config.assigned_user" in error["message"]
+    assert azure.instances() == []
+
+
 def test_an_instance_whose_port_was_closed_at_its_creation_says_what_to_do(azure: Azure, sshd: Sshd) -> None:
     settings = config(azure, sshd)
     without = {**settings, "ssh_public_key": None}

@@ -67,6 +67,11 @@ impl Mounting {
             let why = "is needed for storage.method \"ssh\": it lets the hub in";
             return Err(Failure::invalid_config("config.ssh_public_key", why));
         }
+        // Its SSH is the assigned person's alone ("create on behalf of" in Microsoft's documentation).
+        if ssh.is_some() && config.assigned_user.is_some() {
+            let why = "excludes storage.method \"ssh\": the instance lets that person alone in";
+            return Err(Failure::invalid_config("config.assigned_user", why));
+        }
         Ok(Some(Self {
             storage: storage.clone(),
             key: StorageSecret::account_key(secret)?,
