@@ -4,11 +4,8 @@ PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
-# Cargo's profile: what people install is built for release; what tests run, with checks of arithmetic and in a third of the time.
-PROFILE ?= release
-BUILT := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-EMULATOR := $(BUILT)/cloudspawner-emulator
-SHIM := $(VENV)/shim-$(PROFILE)
+EMULATOR := $(TARGET)/release/cloudspawner-emulator
+SHIM := $(VENV)/shim
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
@@ -24,8 +21,7 @@ demo-azure: $(SHIM) $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
 
 ## test: everything that CI runs
-test:
-	$(MAKE) --no-print-directory PROFILE=dev lint rust-tests python-tests
+test: lint rust-tests python-tests
 
 lint: $(VENV)/tests
 	cargo fmt --all --check
@@ -78,12 +74,12 @@ clean:
 	rm -rf $(VENV) $(TARGET)
 
 # Cargo shows its progress; pip, which builds the wheel from what is then there, shows none.
-$(BUILT)/cloudspawner: $(RUST_SOURCES)
-	cargo build --profile $(PROFILE) --locked
+$(TARGET)/release/cloudspawner: $(RUST_SOURCES)
+	cargo build --release --locked
 	touch $@
 
 $(EMULATOR): $(EMULATOR_SOURCES)
-	cargo build --profile $(PROFILE) --locked -p cloudspawner-emulator
+	cargo build --release --locked -p cloudspawner-emulator
 	touch $@
 
 $(VENV)/base: deployments/demo/requirements.txt
@@ -100,9 +96,8 @@ proxy:
 	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
 	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 
-$(SHIM): $(VENV)/base $(BUILT)/cloudspawner $(SHIM_SOURCES)
-	rm -f $(VENV)/shim-*
-	MATURIN_PEP517_ARGS="--profile $(PROFILE)" $(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
+$(SHIM): $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
 	touch $@
 
 $(VENV)/tests: $(VENV)/base tests/requirements.txt
