@@ -39,7 +39,7 @@ python-tests: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
 python-tests: $(VENV)/tests $(SHIM) $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
-	$(PYTEST) -n 4 tests/emulator
+	$(PYTEST) tests/emulator
 	$(PYTEST) -n 2 -rs tests/mount
 	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
