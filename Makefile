@@ -5,7 +5,6 @@ VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
 EMULATOR := $(TARGET)/release/cloudspawner-emulator
-SHIM := $(VENV)/shim
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
@@ -13,11 +12,11 @@ SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find py
 .PHONY: demo demo-azure test fuzz lint rust-tests python-tests bench campaign soak format clean
 
 ## demo: a hub with local servers; prints its address
-demo: $(SHIM) $(EMULATOR)
+demo: $(VENV)/shim $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
 
 ## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
-demo-azure: $(SHIM) $(EMULATOR)
+demo-azure: $(VENV)/shim $(EMULATOR)
 	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
 
 ## test: everything that CI runs
@@ -33,10 +32,11 @@ lint: $(VENV)/tests
 rust-tests:
 	cargo test --workspace --locked
 
+python-tests bench campaign soak: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
+python-tests bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
+
 # Most of the tests through the program wait for it, so more of them run at a time than there are cores.
-python-tests: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
-python-tests: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
-python-tests: $(VENV)/tests $(SHIM) $(EMULATOR)
+python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
 	$(PYTEST) tests/emulator
@@ -44,21 +44,19 @@ python-tests: $(VENV)/tests $(SHIM) $(EMULATOR)
 	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
-bench: $(VENV)/tests $(SHIM) $(EMULATOR)
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(VENV)/bin/python benches/run.py --azure
+bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	$(VENV)/bin/python benches/run.py
+	$(VENV)/bin/python benches/run.py --azure
 
 ## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
 SEED ?= 1
-campaign: $(VENV)/tests $(SHIM) $(EMULATOR)
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) -n 2 \
-		-rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
+campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	$(PYTEST) -n 2 -rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
 ## soak: 200 servers and a cloud with faults for MINUTES=60
 MINUTES ?= 60
-soak: $(VENV)/tests $(SHIM) $(EMULATOR)
-	CLOUDSPAWNER_PROGRAM=$(VENV)/bin/cloudspawner CLOUDSPAWNER_EMULATOR=$(EMULATOR) $(PYTEST) \
-		tests/soak --minutes $(MINUTES)
+soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+	$(PYTEST) tests/soak --minutes $(MINUTES)
 
 ## fuzz: what reads others' bytes, with CASES changed inputs a test (`make test` gives 256); a failure is kept and tried again
 CASES ?= 100000
@@ -96,7 +94,7 @@ proxy:
 	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
 	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 
-$(SHIM): $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
+$(VENV)/shim: $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
 	touch $@
 

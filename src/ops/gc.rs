@@ -1,6 +1,6 @@
 //! `gc`: what bears this hub's mark and nobody keeps. A plan, unless it is told to apply it.
 
-use super::Ops;
+use super::{Ops, not_empty};
 use crate::backend::{Found, Settings, Site, Tidying, names};
 use crate::error::Failure;
 use crate::wire::reply::GcResult;
@@ -24,12 +24,7 @@ impl Ops {
     /// `permission_denied` where listing is not allowed; `conflict` where more than half of all would be removed without
     /// `force`. What fails for one server alone is in the result.
     pub async fn gc(&self, params: &GcParams, deadline: Instant) -> Result<GcResult, Failure> {
-        if params.hub.is_empty() {
-            return Err(Failure::new(
-                Code::BadRequest,
-                "params.hub: must not be empty",
-            ));
-        }
+        not_empty("params.hub", &params.hub)?;
         let received = Instant::now();
         let backend = self.registry.get(&params.backend)?;
         let settings = Settings {

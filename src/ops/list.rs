@@ -1,6 +1,6 @@
 //! `list`: everything of a hub that the cloud has, as the cloud alone tells it.
 
-use super::Ops;
+use super::{Ops, not_empty};
 use crate::backend::{Found, Settings};
 use crate::error::Failure;
 use crate::wire::reply::{ListResult, ListedServer};
@@ -18,10 +18,7 @@ impl Ops {
         params: &ListParams,
         deadline: Instant,
     ) -> Result<ListResult, Failure> {
-        if params.hub.is_empty() {
-            let message = "params.hub: must not be empty";
-            return Err(Failure::new(Code::BadRequest, message));
-        }
+        not_empty("params.hub", &params.hub)?;
         let backend = self.registry.get(&params.backend)?;
         let settings = Settings {
             config: &params.config,

@@ -89,13 +89,15 @@ impl Ops {
 
 /// Refuses a server that names nobody.
 fn check_server(server: &Server, field: &str) -> Result<(), Failure> {
-    for (name, value) in [("hub", &server.hub), ("user", &server.user)] {
-        if value.is_empty() {
-            return Err(Failure::new(
-                Code::BadRequest,
-                format!("{field}.{name}: must not be empty"),
-            ));
-        }
+    not_empty(&format!("{field}.hub"), &server.hub)?;
+    not_empty(&format!("{field}.user"), &server.user)
+}
+
+/// Refuses a field that holds nothing.
+fn not_empty(field: &str, text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        let message = format!("{field}: must not be empty");
+        return Err(Failure::new(Code::BadRequest, message));
     }
     Ok(())
 }

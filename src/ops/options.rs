@@ -3,8 +3,8 @@
 use super::Ops;
 use crate::backend::Settings;
 use crate::error::Failure;
+use crate::wire::OptionsParams;
 use crate::wire::reply::OptionsResult;
-use crate::wire::{Code, OptionsParams};
 use tokio::time::Instant;
 
 impl Ops {
@@ -22,10 +22,6 @@ impl Ops {
             config: &params.config,
             credentials: &params.credentials,
         };
-        let options = backend.options(settings, deadline);
-        let too_late = |_| Failure::new(Code::Deadline, "the request's time was up");
-        tokio::time::timeout_at(deadline, options)
-            .await
-            .map_err(too_late)?
+        backend.options(settings, deadline).await
     }
 }

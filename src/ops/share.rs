@@ -1,11 +1,11 @@
 //! `share`: a person's own storage, without a server.
 
-use super::Ops;
+use super::{Ops, not_empty};
 use crate::backend::Settings;
 use crate::error::Failure;
 use crate::mount::Owner;
 use crate::wire::reply::ShareResult;
-use crate::wire::{Code, ShareAction, ShareParams};
+use crate::wire::{ShareAction, ShareParams};
 use tokio::time::Instant;
 
 impl Ops {
@@ -19,21 +19,10 @@ impl Ops {
         deadline: Instant,
     ) -> Result<ShareResult, Failure> {
         let backend = self.registry.get(&params.backend)?;
-        let missing = |name: &str| {
-            Failure::new(
-                Code::BadRequest,
-                format!("params.{name}: must not be empty"),
-            )
-        };
-        for (name, text) in [("user", &params.user), ("storage_id", &params.storage_id)] {
-            if text.is_empty() {
-                return Err(missing(name));
-            }
-        }
-        if params.action == ShareAction::Rename
-            && params.to.as_deref().unwrap_or_default().is_empty()
-        {
-            return Err(missing("to"));
+        not_empty("params.user", &params.user)?;
+        not_empty("params.storage_id", &params.storage_id)?;
+        if params.action == ShareAction::Rename {
+            not_empty("params.to", params.to.as_deref().unwrap_or_default())?;
         }
         let owner = Owner {
             hub: params.hub.clone(),
@@ -44,11 +33,7 @@ impl Ops {
             config: &params.config,
             credentials: &params.credentials,
         };
-        let work = backend.share(settings, owner, params, deadline);
-        let too_late = |_| Failure::new(Code::Deadline, "the request's time was up");
-        let share = tokio::time::timeout_at(deadline, work)
-            .await
-            .map_err(too_late)??;
+        let share = backend.share(settings, owner, params, deadline).await?;
         Ok(ShareResult { share })
     }
 }

@@ -53,13 +53,16 @@ impl Service {
                 Outcome::Check(unless_cancelled(link, check).await?)
             }
             Request::Share(params) => {
-                Outcome::Share(unless_cancelled(link, ops.share(&params, deadline)).await?)
+                let share = in_time(deadline, ops.share(&params, deadline));
+                Outcome::Share(unless_cancelled(link, share).await?)
             }
             Request::Options(params) => {
-                Outcome::Options(unless_cancelled(link, ops.options(&params, deadline)).await?)
+                let options = in_time(deadline, ops.options(&params, deadline));
+                Outcome::Options(unless_cancelled(link, options).await?)
             }
             Request::Logs(params) => {
-                let mut logs = unless_cancelled(link, ops.logs(&params, deadline)).await?;
+                let logs = in_time(deadline, ops.logs(&params, deadline));
+                let mut logs = unless_cancelled(link, logs).await?;
                 for line in &mut logs.lines {
                     line.message = self.redactor.clean(&line.message).into_owned();
                 }

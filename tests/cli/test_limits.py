@@ -12,10 +12,9 @@ MANY = 240
 """Starts of which the last must wait for the quota (a hundred at once, 20/s from then on), on a slow machine, too."""
 
 
-def begin(serve: program.Serve, count: int, *, first: int = 0) -> list[str]:
+def begin(serve: program.Serve, count: int) -> list[str]:
     """Starts of so many users at once."""
-    users = [f"user{number}" for number in range(first, first + count)]
-    return [serve.begin(ask.start(timeout_ms=60_000, server=ask.server(user))) for user in users]
+    return [serve.begin(ask.start(timeout_ms=60_000, server=ask.server(f"user{n}"))) for n in range(count)]
 
 
 def throttled(emulator: Emulator) -> int:

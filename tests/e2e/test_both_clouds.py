@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support import browser, deployments
+from support import both_clouds, browser
 from support.azure import Azure
-from support.both_clouds import hub_of
 from support.emulator import Emulator
 from support.hub import Hub, wait_for
 
@@ -20,17 +19,14 @@ ADA, GRACE = "ada@emulator.onmicrosoft.com", "grace@emulator.onmicrosoft.com"
 @pytest.fixture
 def clouds() -> Iterator[tuple[Emulator, Azure]]:
     """A local ECS and a local Azure."""
-    with (
-        Emulator(run="process", delays="provisioning=100,pending=200,stopping=50,deprovisioning=50") as ecs,
-        Azure(*deployments.BOUND, delays="creating=600,starting=300,stopping=200,deleting=100", run="process") as azure,
-    ):
-        yield ecs, azure
+    with both_clouds.clouds(provisioning_ms=100, creating_ms=600) as both:
+        yield both
 
 
 @pytest.fixture
 def hub(clouds: tuple[Emulator, Azure], tmp_path: Path) -> Iterator[Hub]:
     """The deployment's hub, which is not started yet."""
-    hub = hub_of(*clouds, tmp_path)
+    hub = both_clouds.hub_of(*clouds, tmp_path)
     yield hub
     hub.stop()
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from support import chromium, deployments
+from support import both_clouds, chromium
 from support.azure import Azure
-from support.both_clouds import hub_of
 from support.chromium import Chromium
 from support.emulator import Emulator
 from support.hub import Hub, wait_for
@@ -26,17 +25,14 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 @pytest.fixture
 def clouds() -> Iterator[tuple[Emulator, Azure]]:
     """A local ECS and a local Azure, slow enough to be looked at."""
-    with (
-        Emulator(run="process", delays="provisioning=4000,pending=300,stopping=50,deprovisioning=50") as ecs,
-        Azure(*deployments.BOUND, delays="creating=4000,starting=300,stopping=200,deleting=100", run="process") as azure,
-    ):
-        yield ecs, azure
+    with both_clouds.clouds(provisioning_ms=4000, creating_ms=4000) as both:
+        yield both
 
 
 @pytest.fixture
 def hub(clouds: tuple[Emulator, Azure], tmp_path: Path) -> Iterator[Hub]:
     """The deployment's hub."""
-    with hub_of(*clouds, tmp_path / "hub", 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}') as hub:
+    with both_clouds.hub_of(*clouds, tmp_path / "hub", 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}') as hub:
         yield hub
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from support import deployments
@@ -11,6 +13,15 @@ from support.emulator import Emulator
 from support.hub import Hub, free_port
 
 LIGHT = [sys.executable, str(Path(__file__).with_name("light_server.py"))]
+
+
+@contextmanager
+def clouds(provisioning_ms: int, creating_ms: int) -> Iterator[tuple[Emulator, Azure]]:
+    """Both clouds, with the times that a task and an instance take at first."""
+    task = f"provisioning={provisioning_ms},pending=300,stopping=50,deprovisioning=50"
+    instance = f"creating={creating_ms},starting=300,stopping=200,deleting=100"
+    with Emulator(run="process", delays=task) as ecs, Azure(*deployments.BOUND, delays=instance, run="process") as azure:
+        yield ecs, azure
 
 
 def hub_of(ecs: Emulator, azure: Azure, folder: Path, more: str = "") -> Hub:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ChoiceRefused
-from .profiles import Choice, Option
+from .profiles import Choice, Option, text_of
 from .program import Program
 from .wire import JsonObject
 
@@ -99,14 +99,14 @@ class Choices:
             ChoiceRefused: it is not among what is offered.
         """
         chosen: JsonObject = {}
-        if name := _text(options, "project"):
+        if name := text_of(options, "project"):
             matching = [p for key, p in self.projects.items() if name in (key, p["workspace"])]
             if len(matching) != 1:
                 raise ChoiceRefused(f"project {name!r} is not offered; choose one of {_list(self.projects)}")
             (project,) = matching
             chosen |= {name: project[name] for name in ("resource_group", "workspace", "location")}
             region = project["location"]
-        if name := _text(options, "size"):
+        if name := text_of(options, "size"):
             sizes = self.sizes_in(region)
             size = sizes.get(name) or next((s for s in sizes.values() if s.lower() == name.lower()), None)
             if size is None:
@@ -142,15 +142,6 @@ class Choices:
                 parts = [f"{found[name]:g} {unit}" for name, unit in units if found.get(name)]
                 return f": {', '.join(parts)}" if parts else ""
         return ""
-
-
-def _text(options: Mapping[str, Any], name: str) -> str:
-    value = options.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ChoiceRefused(f"{name} must be a string, not {type(value).__name__}")
-    return value
 
 
 def _list(names: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ _MOST_ENDINGS = 1_000
 # change the direction of text.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
-# Exit statuses of processes, the same on every cloud: 128 and the signal's number.
 _PRE = '<pre class="text-start" tabindex="0" style="white-space: pre-wrap; max-height: 20rem; overflow: auto">'
+# Exit statuses of processes, the same on every cloud: 128 and the signal's number.
 _STATUSES = {
     0: "Your server ended by itself.",
     134: "Your server crashed.",

@@ -90,7 +90,7 @@ class Option:
 
     def check(self, name: str, options: Mapping[str, Any]) -> tuple[JsonObject, Mapping[str, Any]]:
         """What was chosen, written out, and what it overrides. Raises ChoiceRefused."""
-        key, text = _text(options, name), _text(options, f"{name}--{UNLISTED}")
+        key, text = text_of(options, name), text_of(options, f"{name}--{UNLISTED}")
         if text and (key or self.unlisted is None):
             raise ChoiceRefused(f"{name}--{UNLISTED} cannot be given {'with ' + name if key else 'here'}")
         if self.unlisted and (text or not (key or self.choices)):
@@ -196,7 +196,7 @@ class Menu:
         Raises:
             ChoiceRefused: it is not among what is offered; the message is for whoever chose.
         """
-        profile = self.profile(_text(options, "profile"))
+        profile = self.profile(text_of(options, "profile"))
         if strict and (unknown := sorted(set(options) - profile.fields)):
             known = ", ".join(sorted(profile.fields))
             raise ChoiceRefused(f"there is no option {', '.join(map(shown, unknown))} here; there is {known}")
@@ -222,7 +222,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(known)}"
 
 
-def _text(options: Mapping[str, Any], name: str) -> str:
+def text_of(options: Mapping[str, Any], name: str) -> str:
+    """What was chosen of one option; empty where nothing was. Raises ChoiceRefused for what is no text."""
     value = options.get(name)
     if value is None:
         return ""
