@@ -13,7 +13,7 @@ from table import Figure
 
 from support import binaries, program, states
 from support.azure import APP, Azure
-from support.hub import free_port
+from support.ports import free_port
 
 SERVERS, REFRESHES = 1000, 5
 PAGES = (25, 100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import secrets
 import socket
 from dataclasses import dataclass
@@ -99,7 +101,9 @@ CLOUDS: dict[str, Fargate | Azure] = {"fargate": Fargate(), "azure": Azure()}
 
 
 def free_address() -> str:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """A port of this machine that nobody listens on, below those that Linux gives to whoever asks for any."""
+    while True:
+        port = random.randrange(28_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from support.ports import free_port
 
 from cloudspawner.errors import ChoiceRefused
 from conftest import STATE, STATE_WITH_REF, Fake, start_steps, until
-from real_hub import MakeHub, free_port
+from real_hub import MakeHub
 
 
 async def test_a_server_starts_and_stops(make_hub: MakeHub, fake: Fake, server_url: str) -> None:

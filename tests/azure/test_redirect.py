@@ -9,7 +9,7 @@ import pytest
 
 from support import program
 from support.azure import Azure
-from support.hub import free_port
+from support.ports import free_port
 
 Json = dict[str, Any]
 

@@ -7,7 +7,8 @@ import pytest
 import requests
 
 from support.azure import APP, Azure
-from support.hub import Hub, free_port, wait_for
+from support.hub import Hub, wait_for
+from support.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

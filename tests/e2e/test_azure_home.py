@@ -10,7 +10,8 @@ import requests
 
 from support import deployments
 from support.azure import Azure
-from support.hub import DELETES_ADAS_STORAGE, Hub, free_port, wait_for
+from support.hub import DELETES_ADAS_STORAGE, Hub, wait_for
+from support.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,8 @@ import requests
 from support import browser, deployments
 from support.azure import Azure
 from support.emulator import path as emulator_path
-from support.hub import Hub, free_port, wait_for
+from support.hub import Hub, wait_for
+from support.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

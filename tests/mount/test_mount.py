@@ -2,7 +2,6 @@
 
 import base64
 import shlex
-import socket
 import subprocess
 
 import pytest
@@ -11,6 +10,7 @@ from mount.conftest import needs
 from support import program
 from support.binaries import REPOSITORY
 from support.people_with_shares import SCRIPT, VAULT, World
+from support.ports import free_port
 
 PLACE = "/home/azureuser/userfiles"
 
@@ -34,12 +34,6 @@ def test_a_person_writes_a_file_that_is_there_after_a_restart(world: World):
     again = world.mount(world.arguments(world.ada))
     assert again.code == 0, again.stderr
     assert world.as_owner("cat userfiles/link").stdout == "a day of work\n"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def assert_fails(world: World, arguments: list[str], code: int, *reasons: str, stdin: str = "") -> None:

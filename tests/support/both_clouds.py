@@ -10,7 +10,8 @@ from pathlib import Path
 from support import deployments
 from support.azure import Azure
 from support.emulator import Emulator
-from support.hub import Hub, free_port
+from support.hub import Hub
+from support.ports import free_port
 
 LIGHT = [sys.executable, str(Path(__file__).with_name("light_server.py"))]
 

@@ -14,9 +14,10 @@ from typing import Any
 from support import program
 from support.azure import APP, Azure
 from support.emulator import Emulator
-from support.hub import TRAITS, Hub, free_port
+from support.hub import TRAITS, Hub
 from support.light_server import Answer
 from support.local_server import LocalServer
+from support.ports import free_port
 
 Json = dict[str, Any]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -16,15 +15,10 @@ from typing import Any
 
 import requests
 
+from support.ports import free_port
+
 # A hub is up within ten seconds; this is for a machine under heavy load.
 READY_SECONDS = 90.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, look: Callable[[], Any], seconds: float = 60.0, pause: float = 0.1) -> Any:
