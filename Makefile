@@ -39,8 +39,7 @@ python-tests bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
 python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
-	$(PYTEST) tests/emulator
-	$(PYTEST) -n 2 -rs tests/mount
+	$(PYTEST) -n 3 --dist loadgroup -rs tests/emulator tests/mount
 	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours

@@ -30,7 +30,7 @@ def binary() -> str:
     pytest.exit(f"no emulator at {candidates}; build it, or set CLOUDSPAWNER_EMULATOR", returncode=2)
 
 
-def wait_for(what, seconds: float = 15):
+def wait_for(what, seconds: float = 60):
     """Asks until the answer is true, and returns it."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
