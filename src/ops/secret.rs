@@ -7,7 +7,8 @@ use crate::cloud::CloudError;
 use crate::cloud::aws::{
     Account, AccountSettings, Call, Credentials, JsonService, ServiceId, ServiceName,
 };
-use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens, resource_manager};
+use crate::cloud::azure::AzureCredentials;
+use crate::cloud::azure::key_vault::{Asker, VaultSecret};
 use crate::error::Failure;
 use crate::wire::{Code, Secret};
 use serde_json::{Value, json};
@@ -37,15 +38,6 @@ const SSM: (ServiceId, ServiceName) = (
         signing: "ssm",
     },
 );
-/// Key Vault's stable version (Key Vault REST API reference, Get Secret).
-const VAULT_VERSION: &str = "7.4";
-/// The domains of Key Vault, by cloud: a token is shown to no other host ("About keys, secrets and certificates", DNS suffixes).
-const VAULTS: [&str; 3] = [
-    "vault.azure.net",
-    "vault.azure.cn",
-    "vault.usgovcloudapi.net",
-];
-
 /// Where a secret is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
@@ -147,43 +139,25 @@ async fn key_vault(
     wanted: &Wanted,
     deadline: Instant,
 ) -> Result<Value, Failure> {
-    let wrong = || {
-        let why = "is no secret's URL, such as \"https://lab.vault.azure.net/secrets/db-password\"";
-        Failure::invalid_config(&wanted.name, why)
-    };
-    let url: http::Uri = wanted.name.parse().map_err(|_| wrong())?;
-    let (scheme, host) = (
-        url.scheme_str().unwrap_or_default(),
-        url.host().unwrap_or_default(),
-    );
-    let of_vaults = |domain: &&str| host.ends_with(&format!(".{domain}"));
-    let domain = VAULTS.into_iter().find(of_vaults);
-    // Plain http is taken on loopback alone (`Clouds::read`), where a stand-in is.
-    if scheme != "http" && domain.is_none() || !url.path().starts_with("/secrets/") {
-        return Err(wrong());
-    }
     let Surroundings {
         context,
         door,
         limiter,
         ..
     } = surroundings.clone();
-    let authority = url.authority().map(http::uri::Authority::as_str);
-    let origin = format!("{scheme}://{}", authority.unwrap_or_default());
-    let clouds = Clouds::read(Some(&origin), context.env("AZURE_AUTHORITY_HOST"))?;
-    let credentials = AzureCredentials::read(&wanted.credentials)?;
-    let audience = format!("https://{}", domain.unwrap_or(VAULTS[0]));
-    let vault = ResourceManager {
-        tokens: Tokens::open_for(&credentials, &clouds, &door, &audience)?,
-        clouds,
-        scope: origin,
+    let asker = Asker {
+        credentials: &AzureCredentials::read(&wanted.credentials)?,
+        authority_host: surroundings.context.env("AZURE_AUTHORITY_HOST"),
         door,
         limiter,
         context,
     };
-    let call = resource_manager::Call::get(url.path(), VAULT_VERSION, "vault:GetSecret");
-    let answer = vault.call(&call, deadline).await;
-    Ok(answer.map_err(|error| explained(error, wanted))?.body["value"].clone())
+    let secret = VaultSecret::at(&wanted.name, asker)?;
+    let value = secret.read(deadline).await;
+    Ok(value
+        .map_err(|error| explained(error, wanted))?
+        .expose()
+        .clone())
 }
 
 /// Names the secret, and what would let it be read.

@@ -234,7 +234,8 @@ def test_check_tells_of_the_account_and_of_a_key_that_opens_too_much(azure: Azur
     good = checks(config(azure))
     assert good["storage"]["ok"]
     assert good["read the storage account"]["ok"]
-    identity = {"vault_secret": "https://v.vault.azure.net/secrets/k", "vault_identity": "/subscriptions/x"}
+    secret = f"{azure.azure['management']}/secrets/key"
+    identity = {"vault_secret": secret, "vault_identity": "/subscriptions/x"}
     bad = checks(config(azure, credential="key_vault", account_key_opens_every_share=True, **identity))
     assert not bad["storage"]["ok"]
     assert "every share" in bad["storage"]["message"]

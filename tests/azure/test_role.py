@@ -18,6 +18,8 @@ ACTIONS = {
     "computes.start": f"{ML}/computes/start/action",
     "computes.stop": f"{ML}/computes/stop/action",
     "computes.delete": f"{ML}/computes/delete",
+    "usages.list": f"{PROVIDER}/locations/usages/read",
+    "permissions.list": "Microsoft.Authorization/permissions/read",
 }
 ADA = {"hub": "prod", "user": "ada", "name": ""}
 PERSON = {"object_id": "44444444-4444-4444-4444-444444444444", "tenant_id": "22222222-2222-2222-2222-222222222222"}
@@ -72,6 +74,7 @@ STORAGE_ACTIONS = {
     "identities.get": f"{IDENTITIES}/read",
     "identities.put": f"{IDENTITIES}/write",
     "role_assignments.put": "Microsoft.Authorization/roleAssignments/write",
+    "permissions.list": "Microsoft.Authorization/permissions/read",
 }
 
 

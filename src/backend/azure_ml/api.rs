@@ -58,6 +58,7 @@ pub struct WorkspaceProperties {
 #[allow(missing_docs, reason = "the fields are Azure's own")]
 pub struct VmSize {
     pub name: String,
+    pub family: Option<String>,
     #[serde(rename = "vCPUs")]
     pub vcpus: Option<u32>,
     pub gpus: Option<u32>,

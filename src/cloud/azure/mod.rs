@@ -5,7 +5,9 @@
 
 pub mod auth;
 pub mod error;
+pub mod key_vault;
 pub mod on_behalf;
+pub mod permissions;
 pub mod resource_manager;
 
 pub use auth::{AzureCredentials, Clouds, Tokens};

@@ -180,6 +180,7 @@ impl Shares for ByResourceManager<'_> {
 }
 
 /// The storage account's resource id.
+#[must_use]
 pub fn account(storage: &Storage) -> String {
     let (subscription, group) = (&storage.subscription_id, &storage.resource_group);
     format!(

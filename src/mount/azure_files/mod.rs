@@ -12,6 +12,7 @@ mod settings;
 pub mod ssh;
 
 pub use access::Access;
+pub use arm::account;
 pub use data_plane::StorageSecret;
 pub use settings::{Credential, Method, SshFiles, Storage};
 

@@ -240,12 +240,12 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain)
 }
 
-/// It becomes an argument of the script: an https address of plain characters.
+/// It becomes an argument of the script: an https address, or http on loopback, of plain characters.
 fn is_secret_address(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-/".contains(&b);
-    text.strip_prefix("https://")
-        .and_then(|rest| rest.split_once("/secrets/"))
-        .is_some_and(|(host, name)| is_host(host) && !name.is_empty() && name.bytes().all(plain))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-/:".contains(&b);
+    text.split_once("/secrets/").is_some_and(|(origin, name)| {
+        check_origin(origin).is_ok() && !name.is_empty() && text.bytes().all(plain)
+    })
 }
 
 #[cfg(test)]

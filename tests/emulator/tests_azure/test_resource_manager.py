@@ -62,6 +62,22 @@ def test_a_role_says_what_an_application_may_do_and_nothing_of_people(emulator):
     assert emulator.put("ada-first", token=ada).status == 201
 
 
+def test_permissions_tell_what_the_roles_and_denials_leave_at_a_scope(emulator):
+    computes = "Microsoft.MachineLearningServices/workspaces/computes"
+    path = f"{emulator.workspace}/providers/Microsoft.Authorization/permissions"
+
+    def told(token=None):
+        rows = emulator.arm("GET", path, token=token, version="2022-04-01").json["value"]
+        return [(row["actions"], row["notActions"]) for row in rows]
+
+    assert told() == [(["*"], [])]
+    roles = [{"Actions": ["*/read"]}, {"Actions": [f"{computes}/*"], "NotActions": [f"{computes}/write"]}]
+    emulator.settings(roles=roles, deny=["*:*/delete", "*:*/start/action@*/other"])
+    assert told() == [(["*/read"], ["*/delete"]), ([f"{computes}/*"], [f"{computes}/write", "*/delete"])]
+    ada = emulator.sign_in("ada", "https://management.azure.com/.default")["access_token"]
+    assert told(ada) == [(["*"], ["*/delete"])]
+
+
 def test_a_workspace_is_created(emulator):
     path = f"{emulator.workspaces}/fresh"
     answer = emulator.arm("PUT", path, {"location": "eastus", "properties": {"description": "d"}})

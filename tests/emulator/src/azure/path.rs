@@ -122,12 +122,14 @@ fn arm(segments: &[&str], words: &[&str]) -> ArmPath {
         ["resourcegroups", _, ..] => (Some(own(3)), 4),
         _ => (None, 2),
     };
-    let kind = match (group.is_some(), &words[rest..]) {
+    // Roles and permissions are asked about at any scope, also at one of the resources below.
+    let of_storage = storage::path::parse(segments, words).map(ArmKind::Storage);
+    let kind = of_storage.unwrap_or_else(|| match (group.is_some(), &words[rest..]) {
         (false, []) => ArmKind::Subscription,
         (true, []) => ArmKind::ResourceGroup,
         (_, ["providers", PROVIDER, tail @ ..]) => provider(group.is_some(), rest + 2, tail, &own),
-        _ => storage::path::parse(segments, words).map_or(ArmKind::Other, ArmKind::Storage),
-    };
+        _ => ArmKind::Other,
+    });
     ArmPath {
         subscription: own(1),
         group,

@@ -3,6 +3,7 @@
 //! "Understand Azure role definitions": Actions less `NotActions`, with `*`. Scopes are not looked at, nor are data actions.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::policy;
 
@@ -22,6 +23,25 @@ impl Role {
                 .any(|pattern| policy::matches(&pattern.to_lowercase(), &action.to_lowercase()))
         };
         has(&self.actions) && !has(&self.not_actions)
+    }
+
+    /// As one of a caller's permissions, without what is denied besides.
+    pub fn permission(&self, denied: &[&str]) -> Value {
+        let not_actions = self.not_actions.iter().map(String::as_str);
+        json!({
+            "actions": self.actions,
+            "notActions": not_actions.chain(denied.iter().copied()).collect::<Vec<_>>(),
+            "dataActions": [],
+            "notDataActions": [],
+        })
+    }
+
+    /// The role of whom nobody gave one here.
+    pub fn everything() -> Self {
+        Self {
+            actions: vec!["*".to_owned()],
+            not_actions: Vec::new(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::options::{AzureOptions, EndpointStyle, OperationStyle};
 use super::role::Role;
@@ -149,23 +150,43 @@ impl Settings {
     }
 
     /// Whether a principal is denied this action on this scope, by a denial or because an application's roles lack it.
-    /// Azure compares without case.
     pub fn denies(&self, principal: &Principal, action: &str, scope: &str) -> bool {
-        let names = principal.names();
-        let matches = |pattern: &str, text: &str| {
-            policy::matches(&pattern.to_lowercase(), &text.to_lowercase())
-        };
-        let is_denied = self
-            .deny
-            .iter()
-            .filter_map(|denial| denial.split_once(':'))
-            .any(|(principal, rest)| {
-                let (denied, scopes) = rest.split_once('@').unwrap_or((rest, "*"));
-                names.iter().any(|name| matches(principal, name))
-                    && matches(denied, action)
-                    && matches(scopes, scope)
-            });
-        let is_bound = principal.user.is_none() && !self.roles.is_empty();
-        is_denied || is_bound && !self.roles.iter().any(|role| role.allows(action))
+        let denied = self.denied_at(principal, scope);
+        denied.into_iter().any(|pattern| matches(pattern, action))
+            || self.binds(principal) && !self.roles.iter().any(|role| role.allows(action))
     }
+
+    /// What a principal may do at this scope, role by role; a denial takes its actions out of each.
+    pub fn permissions(&self, principal: &Principal, scope: &str) -> Vec<Value> {
+        let denied = self.denied_at(principal, scope);
+        if self.binds(principal) {
+            return self.roles.iter().map(|r| r.permission(&denied)).collect();
+        }
+        vec![Role::everything().permission(&denied)]
+    }
+
+    fn binds(&self, principal: &Principal) -> bool {
+        principal.user.is_none() && !self.roles.is_empty()
+    }
+
+    /// The actions that the denials take from a principal at this scope.
+    fn denied_at(&self, principal: &Principal, scope: &str) -> Vec<&str> {
+        let names = principal.names();
+        let denials = self.deny.iter().filter_map(|text| text.split_once(':'));
+        let parts = denials.map(|(denied, rest)| {
+            let (actions, scopes) = rest.split_once('@').unwrap_or((rest, "*"));
+            (denied, actions, scopes)
+        });
+        parts
+            .filter(|(denied, _, scopes)| {
+                names.iter().any(|name| matches(denied, name)) && matches(scopes, scope)
+            })
+            .map(|(_, actions, _)| actions)
+            .collect()
+    }
+}
+
+/// Azure compares without case.
+fn matches(pattern: &str, text: &str) -> bool {
+    policy::matches(&pattern.to_lowercase(), &text.to_lowercase())
 }

@@ -64,6 +64,7 @@ pub fn answer(call: Call<'_>, kind: &Kind) -> Result<Reply, ArmError> {
         (Kind::Assignment(scope, name), "GET") => roles::get(call, scope, name),
         (Kind::Assignment(scope, name), "PUT") => roles::put(call, scope, name),
         (Kind::Assignment(scope, name), "DELETE") => Ok(roles::delete(call, scope, name)),
+        (Kind::Permissions(scope), "GET") => Ok(roles::permissions(call, scope)),
         _ => Err(super::arm::not_allowed(call)),
     }
 }

@@ -17,6 +17,8 @@ pub enum Kind {
     /// Of a scope.
     Assignments(String),
     Assignment(String, String),
+    /// What the caller may do at a scope.
+    Permissions(String),
 }
 
 /// `words` are the segments in lower case.
@@ -41,6 +43,9 @@ pub fn parse(segments: &[&str], words: &[&str]) -> Option<Kind> {
             _,
         ] => {
             return Some(Kind::Assignment(scope(last - 3), own(last)));
+        }
+        [.., "providers", "microsoft.authorization", "permissions"] => {
+            return Some(Kind::Permissions(scope(last - 2)));
         }
         _ => {}
     }
@@ -101,6 +106,7 @@ impl Kind {
             Self::Identity(_) => ("identities", false),
             Self::Assignments(_) => ("role_assignments", true),
             Self::Assignment(..) => ("role_assignments", false),
+            Self::Permissions(_) => ("permissions", true),
         };
         match (lists, verb.as_str()) {
             (true, "get") => format!("{of}.list"),
@@ -130,6 +136,7 @@ impl Kind {
             Self::Assignments(_) | Self::Assignment(..) => {
                 "Microsoft.Authorization/roleAssignments"
             }
+            Self::Permissions(_) => "Microsoft.Authorization/permissions",
         };
         format!("{of}/{verb}")
     }
@@ -144,6 +151,7 @@ impl Kind {
             Self::Shares(_) | Self::Share(..) => "shares",
             Self::Identities | Self::Identity(_) => "userAssignedIdentities",
             Self::Assignments(_) | Self::Assignment(..) => "roleAssignments",
+            Self::Permissions(_) => "permissions",
         }
     }
 }

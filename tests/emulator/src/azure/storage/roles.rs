@@ -234,6 +234,13 @@ pub fn delete(call: Call<'_>, scope: &str, name: &str) -> Reply {
     Reply::json(StatusCode::OK, &shown(&found))
 }
 
+/// `PermissionsForResource_List`: what the caller may do there, for managing.
+pub fn permissions(call: Call<'_>, scope: &str) -> Reply {
+    let settings = &call.azure.world().settings;
+    let found = settings.permissions(call.principal, scope);
+    Reply::json(StatusCode::OK, &json!({ "value": found }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::covers;
