@@ -18,6 +18,16 @@ def moto(request: pytest.FixtureRequest) -> Iterator[Moto]:
         yield running
 
 
+def clients(env: dict[str, str]) -> dict[str, str]:
+    """Where boto3 finds this moto."""
+    return {
+        "endpoint_url": env["AWS_ENDPOINT_URL"],
+        "region_name": env.get("AWS_REGION") or env["AWS_DEFAULT_REGION"],
+        "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
+    }
+
+
 def test_a_server_starts_is_polled_stopped_and_swept(moto: Moto) -> None:
     settings = ask.config(run_task=moto.run_task(), clusters=[moto.world["cluster"]])
     env = moto.env()
@@ -44,11 +54,33 @@ def test_a_server_is_found_by_its_key_and_stopped(moto: Moto) -> None:
     assert program.run("poll", poll, env).result["servers"][0]["phase"] in ("stopping", "exited", "gone")
 
 
+def test_a_servers_public_address_is_the_one_that_ec2_tells(moto: Moto) -> None:
+    run_task = moto.run_task()
+    network = {**run_task["networkConfiguration"]["awsvpcConfiguration"], "assignPublicIp": "ENABLED"}
+    run_task["networkConfiguration"] = {"awsvpcConfiguration": network}
+    settings = ask.config(run_task=run_task, clusters=[moto.world["cluster"]], address="public_ipv4")
+    env = moto.env()
+    ec2 = boto3.client("ec2", **clients(env))
+    start = ask.start(config=settings, server=ask.server("outside"))
+    with program.Child("start", env) as child:
+        child.send(start)
+        # Moto gives no task a public address; what gets one here is the interface that moto made for the task.
+        child.wait_for_stage("running")
+        state = [frame["state"] for frame in child.frames if frame["type"] == "state"][-1]
+        ecs = boto3.client("ecs", **clients(env))
+        (task,) = ecs.describe_tasks(cluster=moto.world["cluster"], tasks=[state["data"]["ref"]])["tasks"]
+        details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+        address = ec2.allocate_address(Domain="vpc")
+        ec2.associate_address(AllocationId=address["AllocationId"], NetworkInterfaceId=details["networkInterfaceId"])
+        result = child.wait_for_type("result")["result"]
+    ec2.close()
+    ecs.close()
+    assert result["url"] == f"http://{address['PublicIp']}:8888"
+
+
 def test_a_persons_home_on_efs_is_made_found_renamed_mounted_and_removed(moto: Moto) -> None:
     env = moto.env()
-    given = {"endpoint_url": env["AWS_ENDPOINT_URL"], "region_name": env.get("AWS_REGION") or env["AWS_DEFAULT_REGION"]}
-    keys = {"aws_access_key_id": env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"]}
-    efs = boto3.client("efs", **given, **keys)
+    efs = boto3.client("efs", **clients(env))
     file_system = efs.create_file_system(CreationToken=ask.attempt())["FileSystemId"]
     run_task = {**moto.run_task(), "overrides": {"taskRoleArn": ask.ROLE}}
     (subnet, *_) = run_task["networkConfiguration"]["awsvpcConfiguration"]["subnets"]

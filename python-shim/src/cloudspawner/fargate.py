@@ -176,7 +176,7 @@ class Fargate(Cloud):
         help="""
         Whether a task gets a public address, by which it pulls its image where the subnet has no NAT gateway.
 
-        False by default, since the hub reaches it by the private one.
+        False by default, since the hub reaches it by the private one unless address says otherwise.
         """,
     ).tag(config=True)
 
@@ -231,12 +231,13 @@ class Fargate(Cloud):
     ).tag(config=True)
 
     address = Enum(
-        ("private_ipv4", "ipv6"),
+        ("private_ipv4", "public_ipv4", "ipv6"),
         default_value="private_ipv4",
         help="""
         Which of the task's addresses the hub uses.
 
-        "private_ipv4" by default, which every awsvpc task has; "ipv6" for subnets with IPv6 only.
+        "private_ipv4" by default, which every awsvpc task has; "public_ipv4" for a hub outside the VPC, with
+        assign_public_ip and the permission ec2:DescribeNetworkInterfaces; "ipv6" for subnets with IPv6 only.
         """,
     ).tag(config=True)
 

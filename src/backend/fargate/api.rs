@@ -3,7 +3,9 @@
 //! Requests are JSON, so that any argument passes; answers are read leniently, so that a field that AWS adds or leaves out
 //! breaks nothing.
 
+use super::interfaces::Interfaces;
 use super::lookups::Lookups;
+use super::services::Opener;
 use super::task::Task;
 use crate::cloud::CloudError;
 use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
@@ -64,6 +66,8 @@ pub struct Ecs {
     service: JsonService,
     tags_refused: AtomicBool,
     lookups: Mutex<HashMap<String, Arc<Lookups>>>,
+    /// What EC2 tells of tasks.
+    pub interfaces: Interfaces,
 }
 
 /// RunTask's answer.
@@ -92,9 +96,10 @@ pub struct NotRun {
 }
 
 impl Ecs {
-    /// ECS through this service.
-    pub fn new(service: JsonService) -> Self {
+    /// ECS through this service, and beside it what the same account has.
+    pub fn new(service: JsonService, opener: &Opener) -> Self {
         Self {
+            interfaces: Interfaces::new(opener, &service.account.region),
             service,
             tags_refused: AtomicBool::new(false),
             lookups: Mutex::default(),

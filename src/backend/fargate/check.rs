@@ -2,7 +2,7 @@
 
 use super::Fargate;
 use super::api::Ecs;
-use super::config::Config;
+use super::config::{Address, Config};
 use super::made_from;
 use crate::backend::{Look, Settings};
 use crate::cloud::aws::{Account, AccountSettings, Credentials, sts};
@@ -52,6 +52,10 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, look: Look<'_>) ->
         }
     }
     checks.push(run_task(&config));
+    if let Err(failure) = config.check_public_address() {
+        let hint = "Set FargateSpawner.assign_public_ip = True, or address = \"private_ipv4\" for a hub in the VPC.";
+        checks.push(Check::bad("public address", &failure, hint));
+    }
     let clusters = config.known_clusters();
     if clusters.is_empty() {
         checks.push(Check {
@@ -265,6 +269,14 @@ async fn ask(
         checks.extend(permissions(&ecs, cluster, deadline).await);
     }
     checks.extend(task_definition(&ecs, config, deadline).await);
+    if config.address == Some(Address::PublicIpv4) {
+        const ACTION: &str = "ec2:DescribeNetworkInterfaces";
+        let name = format!("permission {ACTION}");
+        checks.push(match ecs.interfaces.look(deadline).await {
+            Ok(()) => Check::good(&name, "given"),
+            Err(failure) => Check::bad(&name, &failure, &allow(ACTION)),
+        });
+    }
     checks.push(Check::unseen(
         "not tried",
         "ecs:RunTask, ecs:TagResource and iam:PassRole, the security groups and the account's quota of vCPUs",

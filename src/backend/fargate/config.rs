@@ -54,6 +54,8 @@ pub enum Address {
     /// The network interface's private IPv4 address.
     #[default]
     PrivateIpv4,
+    /// The public IPv4 address that goes with it, for a hub outside the VPC.
+    PublicIpv4,
     /// The network interface's IPv6 address.
     Ipv6,
 }
@@ -63,17 +65,17 @@ impl Address {
     pub fn name(self) -> &'static str {
         match self {
             Self::PrivateIpv4 => "private_ipv4",
+            Self::PublicIpv4 => "public_ipv4",
             Self::Ipv6 => "ipv6",
         }
     }
 
     /// From a record; what is not known means the default.
     pub fn from_record(name: Option<&str>) -> Self {
-        if name == Some(Self::Ipv6.name()) {
-            Self::Ipv6
-        } else {
-            Self::PrivateIpv4
-        }
+        [Self::PublicIpv4, Self::Ipv6]
+            .into_iter()
+            .find(|kind| name == Some(kind.name()))
+            .unwrap_or_default()
     }
 }
 
@@ -111,6 +113,30 @@ impl Config {
         subnets.filter_map(Value::as_str).collect()
     }
 
+    /// Refuses a public address where tasks get none.
+    ///
+    /// # Errors
+    /// `invalid_config` with the setting's name.
+    pub fn check_public_address(&self) -> Result<(), Failure> {
+        const FIELD: &str =
+            "config.run_task.networkConfiguration.awsvpcConfiguration.assignPublicIp";
+        let wants = self.address == Some(Address::PublicIpv4);
+        let given = self.run_task.as_ref().map(|run_task| {
+            let network = run_task.get("networkConfiguration");
+            network.map_or(
+                &Value::Null,
+                |n| &n["awsvpcConfiguration"]["assignPublicIp"],
+            )
+        });
+        match given {
+            Some(given) if wants && given != "ENABLED" => Err(Failure::invalid_config(
+                FIELD,
+                "must be \"ENABLED\" (FargateSpawner.assign_public_ip = True) with address \"public_ipv4\": without it a task gets no public address",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Every cluster that the settings name.
     pub fn known_clusters(&self) -> Vec<String> {
         let mut known = self.clusters.clone().unwrap_or_default();
@@ -142,6 +168,7 @@ impl RunTask {
             ));
         };
         check_types(&arguments)?;
+        config.check_public_address()?;
         check_spec(&params.spec)?;
         let mut warnings = Vec::new();
         for (name, ours) in [("startedBy", Some(key)), ("clientToken", None)] {

@@ -1,7 +1,7 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `interfaces` finds public addresses and `services` opens what is not ECS, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
@@ -9,20 +9,20 @@ mod config;
 mod console;
 mod copies;
 mod definition;
+mod interfaces;
 mod lifecycle;
 mod logs;
 mod lookups;
 mod made_from;
 mod record;
+mod services;
 mod site;
 mod status;
 mod storage;
 mod task;
 
 use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings, Tidying};
-use crate::cloud::aws::{
-    Account, AccountSettings, Credentials, JsonService, ServiceId, ServiceName,
-};
+use crate::cloud::aws::{AccountSettings, Credentials, JsonService, ServiceId, ServiceName};
 use crate::error::Failure;
 use crate::mount::Owner;
 use crate::mount::efs::{self, Efs};
@@ -31,6 +31,7 @@ use crate::wire::{ShareAction, ShareParams, StartParams};
 use api::Ecs;
 use config::Config;
 use futures_util::future::BoxFuture;
+use services::Opener;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::Storage;
@@ -81,8 +82,9 @@ impl Fargate {
         if let Some(ecs) = self.lock().get(&key) {
             return Ok(ecs.clone());
         }
-        let service = self.service(&account, ECS, api::SERVICE, &whose).await?;
-        let ecs = Arc::new(Ecs::new(service));
+        let opener = self.opener(&account, &whose);
+        let service = opener.open(&account, ECS, api::SERVICE).await?;
+        let ecs = Arc::new(Ecs::new(service, &opener));
         Ok(self.lock().entry(key).or_insert(ecs).clone())
     }
 
@@ -118,22 +120,15 @@ impl Fargate {
         name: ServiceName,
         whose: &str,
     ) -> Result<JsonService, Failure> {
-        let Surroundings {
-            context,
-            door,
-            limiter,
-            ..
-        } = self.surroundings.clone();
-        let account = Account::open(account, id, door.clone()).await?;
-        let scope = format!("{} {} {whose}", account.endpoint, account.region);
-        Ok(JsonService {
-            name,
-            account,
-            scope,
-            door,
-            limiter,
-            context,
-        })
+        self.opener(account, whose).open(account, id, name).await
+    }
+
+    fn opener(&self, account: &AccountSettings, whose: &str) -> Opener {
+        Opener {
+            surroundings: self.surroundings.clone(),
+            account: account.clone(),
+            whose: whose.to_owned(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Ecs>>> {

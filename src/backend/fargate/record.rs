@@ -48,7 +48,10 @@ pub fn url(record: &Record, task: &Task) -> Option<String> {
     let port = record.own.get(PORT)?.as_u64()?;
     let scheme = record.text(SCHEME)?;
     let kind = Address::from_record(record.text(ADDRESS));
-    let address = task.address(kind)?;
+    let Some(address) = task.address(kind) else {
+        // A task keeps its public address, and EC2 need not be asked for it again.
+        return record.url.clone().filter(|_| kind == Address::PublicIpv4);
+    };
     Some(if address.is_ipv6() {
         format!("{scheme}://[{address}]:{port}")
     } else {

@@ -1,7 +1,7 @@
 //! One ECS cluster: its tasks are watched, found by their marks, and stopped.
 
 use super::api::{Ecs, MOST_TASKS_A_CALL};
-use super::config::Config;
+use super::config::{Address, Config};
 use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task};
 use super::status;
 use super::task::Task;
@@ -12,7 +12,7 @@ use crate::wire::{Code, Phase};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -61,7 +61,8 @@ impl Cluster {
                 .describe_tasks(&self.name, &arns, false, deadline)
                 .await
             {
-                Ok((tasks, missing)) => {
+                Ok((mut tasks, missing)) => {
+                    let unclear = self.find_public(records, &mut tasks, deadline).await;
                     let tasks: HashMap<&str, &Task> = tasks
                         .iter()
                         .map(|task| (task.task_arn.as_str(), task))
@@ -77,7 +78,13 @@ impl Cluster {
                         .collect();
                     records
                         .iter()
-                        .map(|record| sighting(record, &tasks, &reasons))
+                        .map(|record| {
+                            let arn = record.reference.as_deref().unwrap_or_default();
+                            match unclear.get(arn) {
+                                Some(failure) => Sighting::Unclear(failure.clone()),
+                                None => sighting(record, &tasks, &reasons),
+                            }
+                        })
                         .collect()
                 }
                 Err(error) if records.len() > 1 && blames_one(&error) => {
@@ -95,6 +102,45 @@ impl Cluster {
                 }
             }
         })
+    }
+
+    /// Fills in the public addresses of tasks that run, where a record needs one and has none; by task, why there is none.
+    async fn find_public(
+        &self,
+        records: &[Arc<Record>],
+        tasks: &mut [Task],
+        deadline: Instant,
+    ) -> HashMap<String, Failure> {
+        let lacks = |record: &&Arc<Record>| {
+            record.url.is_none()
+                && Address::from_record(record.text(ADDRESS)) == Address::PublicIpv4
+        };
+        let lack = records.iter().filter(lacks);
+        let lack: HashSet<&str> = lack.filter_map(|r| r.reference.as_deref()).collect();
+        let needs = |task: &&mut Task| runs(task) && lack.contains(task.task_arn.as_str());
+        let mut tasks: Vec<&mut Task> = tasks.iter_mut().filter(needs).collect();
+        let interfaces = &self.ecs.interfaces;
+        let asked = interfaces.fill_in(&mut tasks, deadline).await;
+        let mut unclear = HashMap::new();
+        for task in tasks.iter().filter(|task| task.public_address.is_none()) {
+            let why = match &asked {
+                Ok(()) => interfaces.may_still_appear(task).await.err(),
+                Err(failure) => Some(failure.clone()),
+            };
+            unclear.extend(why.map(|failure| (task.task_arn.clone(), failure)));
+        }
+        unclear
+    }
+
+    /// The same for tasks that were found by their marks; what is not to be had they are without.
+    async fn with_public(&self, mut tasks: Vec<Task>, deadline: Instant) -> Vec<Task> {
+        if self.config.address == Some(Address::PublicIpv4) {
+            let mut up: Vec<&mut Task> = tasks.iter_mut().filter(|task| runs(task)).collect();
+            if let Err(failure) = self.ecs.interfaces.fill_in(&mut up, deadline).await {
+                tracing::warn!(%failure, "tasks are found without their public addresses");
+            }
+        }
+        tasks
     }
 
     fn found(&self, task: &Task, key: &str) -> Found {
@@ -156,6 +202,7 @@ impl Site for Cluster {
                 .find(&self.ecs, &self.name, key, deadline)
                 .await
                 .map_err(CloudError::into_failure)?;
+            let tasks = self.with_public(tasks, deadline).await;
             Ok(tasks.iter().map(|task| self.found(task, key)).collect())
         })
     }
@@ -171,6 +218,7 @@ impl Site for Cluster {
                 .list_and_describe(&self.name, None, deadline)
                 .await
                 .map_err(CloudError::into_failure)?;
+            let tasks = self.with_public(tasks, deadline).await;
             let mark = format!("{}-", names::hub_mark(hub));
             let tag = tags::value(hub);
             Ok(tasks
@@ -237,6 +285,10 @@ impl Cluster {
         }
         Err(error.into_failure())
     }
+}
+
+fn runs(task: &Task) -> bool {
+    task.last_status.as_deref() == Some("RUNNING")
 }
 
 fn sighting(

@@ -3,7 +3,7 @@
 use super::config::Address;
 use crate::backend::{Details, tags};
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A task, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Task {
     pub started_by: Option<String>,
     /// Seconds since 1970, with a fraction.
     pub created_at: Option<f64>,
+    /// The same: when its network interface was connected.
+    pub connectivity_at: Option<f64>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     pub containers: Vec<Container>,
@@ -29,6 +31,9 @@ pub struct Task {
     pub tags: Vec<Tag>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
+    /// What EC2 tells of its network interface, once it was asked.
+    #[serde(skip)]
+    pub public_address: Option<Ipv4Addr>,
 }
 
 /// A container of a task.
@@ -146,27 +151,40 @@ impl Task {
         self.created_at.map(epoch_ms)
     }
 
+    /// When its network interface was connected, in milliseconds since 1970; where that is not told, when it was created.
+    pub fn connected_at_ms(&self) -> Option<u64> {
+        self.connectivity_at.or(self.created_at).map(epoch_ms)
+    }
+
+    /// The id of its network interface, once it has one.
+    pub fn interface(&self) -> Option<&str> {
+        self.detail("networkInterfaceId").next()
+    }
+
+    fn detail<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+        self.attachments
+            .iter()
+            .flat_map(|attachment| &attachment.details)
+            .filter(move |detail| detail.name.as_deref() == Some(wanted))
+            .filter_map(|detail| detail.value.as_deref())
+    }
+
     /// The address of that kind, once the network interface has it; what is no address does not count.
     pub fn address(&self, kind: Address) -> Option<IpAddr> {
         let wanted = match kind {
             Address::PrivateIpv4 => "privateIPv4Address",
             Address::Ipv6 => "privateIPv6Address",
+            Address::PublicIpv4 => return self.public_address.map(IpAddr::V4),
         };
-        let of_attachments = self
-            .attachments
-            .iter()
-            .flat_map(|attachment| &attachment.details)
-            .filter(|detail| detail.name.as_deref() == Some(wanted))
-            .filter_map(|detail| detail.value.as_deref());
         let of_containers = self
             .containers
             .iter()
             .flat_map(|container| &container.network_interfaces)
             .filter_map(|interface| match kind {
                 Address::PrivateIpv4 => interface.private_ipv4_address.as_deref(),
-                Address::Ipv6 => interface.ipv6_address.as_deref(),
+                _ => interface.ipv6_address.as_deref(),
             });
-        of_attachments
+        self.detail(wanted)
             .chain(of_containers)
             .filter_map(|text| text.parse::<IpAddr>().ok())
             .find(|address| address.is_ipv6() == (kind == Address::Ipv6))

@@ -15,6 +15,9 @@ const CODES: &[(&str, Code)] = &[
     ("LimitExceededException", Code::QuotaExceeded),
     ("AccessDeniedException", Code::PermissionDenied),
     ("AccessDenied", Code::PermissionDenied),
+    // EC2's own ("Error codes for the Amazon EC2 API").
+    ("UnauthorizedOperation", Code::PermissionDenied),
+    ("AuthFailure", Code::Unauthenticated),
     ("BlockedException", Code::PermissionDenied),
     ("OptInRequired", Code::PermissionDenied),
     ("ExpiredTokenException", Code::Unauthenticated),

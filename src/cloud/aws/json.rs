@@ -1,7 +1,8 @@
-//! AWS's two JSON protocols: JSON 1.1, one signed POST a call, and REST-JSON, whose calls have methods and paths.
+//! AWS's two JSON protocols: JSON 1.1, one signed POST a call, and REST-JSON, whose calls have methods and paths; and calls of the
+//! query protocol, which take the same way (`query` has their forms and XML).
 
 use super::account::Account;
-use super::error;
+use super::{error, query};
 use crate::cloud::error::{CloudError, Refusal, retry_after};
 use crate::context::Context;
 use crate::net::limiter::{Limiter, Quota, Ticket, TooLate};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 /// How a service is spelt in its headers and signatures.
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceName {
-    /// The prefix of X-Amz-Target; empty for REST-JSON.
+    /// The prefix of X-Amz-Target; empty for REST-JSON and the query protocol.
     pub target: &'static str,
     /// The signing name, which is also the prefix of operations in policies.
     pub signing: &'static str,
@@ -45,8 +46,14 @@ pub struct Call<'a> {
     action: &'a str,
     method: http::Method,
     path: String,
+    body: Body<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Body<'a> {
     /// Null for none.
-    body: &'a Value,
+    Json(&'a Value),
+    Form(String),
 }
 
 impl<'a> Call<'a> {
@@ -57,7 +64,18 @@ impl<'a> Call<'a> {
             action,
             method: http::Method::POST,
             path: "/".to_owned(),
-            body,
+            body: Body::Json(body),
+        }
+    }
+
+    /// A call of the query protocol, with the API's version.
+    #[must_use]
+    pub fn query(action: &'a str, version: &str, members: &[(String, String)]) -> Self {
+        Self {
+            action,
+            method: http::Method::POST,
+            path: "/".to_owned(),
+            body: Body::Form(query::form(action, version, members)),
         }
     }
 
@@ -68,7 +86,7 @@ impl<'a> Call<'a> {
             action,
             method,
             path,
-            body,
+            body: Body::Json(body),
         }
     }
 }
@@ -102,6 +120,12 @@ impl Answer {
                 _ => self.unreadable(self.no_object()),
             }
         })
+    }
+
+    /// The answer as it came, for protocols that are no JSON.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Success without the members that tell of it: something in between has answered, or nothing that can be relied on.
@@ -258,10 +282,10 @@ impl JsonService {
     }
 
     fn request(&self, call: &Call<'_>) -> Request {
-        let body = if call.body.is_null() {
-            Bytes::new()
-        } else {
-            Bytes::from(call.body.to_string())
+        let body = match &call.body {
+            Body::Json(Value::Null) => Bytes::new(),
+            Body::Json(body) => Bytes::from(body.to_string()),
+            Body::Form(form) => Bytes::from(form.clone()),
         };
         let mut request = Request::new(body);
         *request.method_mut() = call.method.clone();
@@ -270,10 +294,10 @@ impl JsonService {
             .parse()
             .unwrap_or_default();
         let headers = request.headers_mut();
-        let content_type = if self.is_rest() {
-            "application/json"
-        } else {
-            "application/x-amz-json-1.1"
+        let content_type = match call.body {
+            Body::Form(_) => "application/x-www-form-urlencoded",
+            Body::Json(_) if self.is_rest() => "application/json",
+            Body::Json(_) => "application/x-amz-json-1.1",
         };
         headers.insert(
             http::header::CONTENT_TYPE,
@@ -324,6 +348,7 @@ pub(crate) fn read(
         });
     }
     let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
+    let body = body.or_else(|| query::error(answer.body()));
     let text = |names: &[&str]| {
         names
             .iter()

@@ -1,4 +1,4 @@
-//! What every call of ECS, EFS, CloudWatch Logs, Secrets Manager, SSM and STS passes through, in this order: latency, signature, faults, the action (types, quota,
+//! What every call of ECS, EC2, EFS, CloudWatch Logs, Secrets Manager, SSM and STS passes through, in this order: latency, signature, faults, the action (types, quota,
 //! permission, effect), the log.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::faults::{Fault, Kind};
 use crate::identity::{Key, random_hex};
 use crate::signature::{self, Expected, Refusal};
 use crate::world::Emulator;
-use crate::{ecs, efs, logs, secrets, sts};
+use crate::{ec2, ecs, efs, logs, secrets, sts};
 
 /// More than ECS takes; a longer body ends the connection.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -39,6 +39,7 @@ pub struct Cut;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Api {
+    Ec2,
     Ecs,
     Efs,
     Logs,
@@ -51,6 +52,7 @@ impl Api {
     /// The name in a signature's scope, and in the log.
     fn name(self) -> &'static str {
         match self {
+            Self::Ec2 => "ec2",
             Self::Ecs => "ecs",
             Self::Efs => "elasticfilesystem",
             Self::Logs => "logs",
@@ -66,7 +68,7 @@ struct Incoming {
     api: Api,
     action: String,
     bytes: Bytes,
-    /// ECS's JSON, EFS's members, or STS's form as an object; the log has it.
+    /// ECS's JSON, EFS's members, or the form of EC2 or STS as an object; the log has it.
     body: Value,
     at_ms: u64,
 }
@@ -168,7 +170,11 @@ fn read(parts: &Parts, bytes: Bytes, at_ms: u64) -> Option<Incoming> {
         .map(|(name, value)| (name.clone(), shown(name, value)))
         .collect();
     Some(Incoming {
-        api: Api::Sts,
+        api: if sts::field(&form, "Version") == ec2::VERSION {
+            Api::Ec2
+        } else {
+            Api::Sts
+        },
         action,
         bytes,
         body: Value::Object(body),
@@ -290,7 +296,16 @@ fn act(
             efs::answer(call, &incoming.action, incoming.body.clone())
                 .map(|answer| answer.to_string())
         }
-        (Api::Ecs | Api::Efs | Api::Logs | Api::SecretsManager | Api::Ssm, _) => Err(
+        (Api::Ec2, Some(key)) => {
+            let call = ecs::Call {
+                emulator,
+                key,
+                fault,
+                now_ms,
+            };
+            ec2::answer(call, &incoming.action, &sts::parse_form(&incoming.bytes))
+        }
+        (Api::Ec2 | Api::Ecs | Api::Efs | Api::Logs | Api::SecretsManager | Api::Ssm, _) => Err(
             ApiError::serialization("Unexpected end of JSON or not an object"),
         ),
         (Api::Sts, key) => {
@@ -320,7 +335,7 @@ fn content_type(api: Api) -> &'static str {
     match api {
         Api::Ecs | Api::Logs | Api::SecretsManager | Api::Ssm => "application/x-amz-json-1.1",
         Api::Efs => "application/json",
-        Api::Sts => "text/xml",
+        Api::Ec2 | Api::Sts => "text/xml",
     }
 }
 
@@ -371,6 +386,10 @@ fn refuse(api: Api, error: &ApiError) -> Reply {
         Api::Efs => {
             let error = efs::respell(error.clone());
             (error.status, error.code, efs::body(&error).to_string())
+        }
+        Api::Ec2 => {
+            let (status, xml) = ec2::error_xml(error);
+            (status, error.code, xml)
         }
         Api::Sts => {
             let (status, xml) = sts::error_xml(error);

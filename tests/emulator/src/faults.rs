@@ -44,6 +44,8 @@ pub enum Kind {
     EarlyStop,
     /// The task runs and shows an address only after `delay_ms`, or never where there is none.
     NoAddress,
+    /// The same of its public address.
+    NoPublicAddress,
     /// The effect happens; the reply breaks off in its middle.
     Truncated,
     /// The effect happens; the reply is JSON, but of another shape.
@@ -62,7 +64,11 @@ impl Strikes for Kind {
         action == "RunTask"
             || !matches!(
                 self,
-                Self::Capacity | Self::ResourceEni | Self::EarlyStop | Self::NoAddress
+                Self::Capacity
+                    | Self::ResourceEni
+                    | Self::EarlyStop
+                    | Self::NoAddress
+                    | Self::NoPublicAddress
             )
     }
 }
@@ -82,7 +88,7 @@ pub struct Fault<K = Kind> {
     pub skip: u64,
     /// Only calls whose body holds this text.
     pub body_contains: Option<String>,
-    /// For `slow` and `no_address`.
+    /// For `slow`, `no_address` and `no_public_address`.
     #[serde(default)]
     pub delay_ms: u64,
     /// For `html`: its status, 200 if absent.

@@ -9,6 +9,7 @@ mod calls;
 mod cli;
 mod clock;
 mod credentials;
+mod ec2;
 mod ecs;
 mod efs;
 mod faults;

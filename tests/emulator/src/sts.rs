@@ -160,7 +160,7 @@ pub fn error_xml(error: &ApiError) -> (StatusCode, String) {
     (status, xml)
 }
 
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -1,7 +1,7 @@
 //! Every task that was ever run, and the client tokens that name them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -50,6 +50,8 @@ pub struct Task {
     pub ipv6: Option<String>,
     /// A fault keeps its address from ever showing.
     pub hides_address_until_ms: u64,
+    /// The same of the public one.
+    pub hides_public_until_ms: u64,
     pub runtime_id: String,
     pub created_ms: u64,
     pub timeline: Timeline,
@@ -82,6 +84,18 @@ impl Task {
     pub fn visible_address(&self, now_ms: u64) -> Option<IpAddr> {
         let attached = self.timeline.highest_reached(now_ms) >= Status::Pending;
         (attached && now_ms >= self.hides_address_until_ms).then_some(self.address)
+    }
+
+    /// The public address, where RunTask asked for one: of one that nothing answers at, one of RFC 5737; else the same.
+    pub fn public_address(&self, now_ms: u64) -> Option<IpAddr> {
+        let network = &self.request["networkConfiguration"]["awsvpcConfiguration"];
+        let assigned = network["assignPublicIp"] == "ENABLED";
+        (assigned && now_ms >= self.hides_public_until_ms).then_some(match self.address {
+            IpAddr::V4(private) if private.is_private() => {
+                Ipv4Addr::new(203, 0, 113, private.octets()[3]).into()
+            }
+            reachable => reachable,
+        })
     }
 
     /// Ends the task, unless it was told to end before.

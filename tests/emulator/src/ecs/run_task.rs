@@ -113,8 +113,9 @@ struct New<'a> {
     request: &'a Arc<Value>,
 }
 
-fn hides_address_until(fault: Option<&Fault>, now_ms: u64) -> u64 {
-    match fault.filter(|fault| fault.kind == Kind::NoAddress) {
+/// Until when a fault of this kind hides an address.
+fn hides_until(kind: Kind, fault: Option<&Fault>, now_ms: u64) -> u64 {
+    match fault.filter(|fault| fault.kind == kind) {
         None => 0,
         Some(fault) if fault.delay_ms == 0 => u64::MAX,
         Some(fault) => now_ms + fault.delay_ms,
@@ -170,7 +171,8 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
         ipv6: emulator
             .ipv6
             .then(|| format!("2001:db8::{}:{}", random_hex(4), random_hex(4))),
-        hides_address_until_ms: hides_address_until(call.fault, call.now_ms),
+        hides_address_until_ms: hides_until(Kind::NoAddress, call.fault, call.now_ms),
+        hides_public_until_ms: hides_until(Kind::NoPublicAddress, call.fault, call.now_ms),
         runtime_id: fastrand::u32(..).to_string(),
         created_ms: call.now_ms,
         timeline,
