@@ -156,6 +156,47 @@ async def test_a_hub_looks_in_the_background_unless_it_is_switched_off(
     assert len(fake.sent("check")) == on
 
 
+@pytest.mark.parametrize(
+    ("kind", "override", "words"),
+    [
+        (FargateSpawner, {"subnetz": []}, "'subnetz' cannot be set; did you mean 'subnets'?"),
+        (FargateSpawner, {"hub_id": "x"}, "'hub_id' cannot be set"),
+        (FargateSpawner, {"vm_size": "x"}, "'vm_size' is a setting of azure_ml, and this profile is on fargate"),
+        (CloudSpawner, {"vm_size": "x"}, "'vm_size' is a setting of azure_ml, and this profile is on fargate"),
+    ],
+)
+def test_an_override_that_cannot_be_set_is_told_before_anybody_chooses_it(
+    fake: Fake, kind: Any, override: dict[str, Any], words: str
+) -> None:
+    profiles = [
+        {"display_name": "A", "backend": "fargate", "spawner_override": override},
+        {"display_name": "B", "backend": "fargate", "spawner_override": {"cpu": 512, "environment": {}, "tags": print}},
+    ]
+    config = {"FargateSpawner": FARGATE, "CloudSpawner": {"profile_list": profiles}}
+    (problem,) = impossible(made(kind, fake, config), LOGGED_IN)
+    assert problem.startswith(f"profile_list[0]: spawner_override: {words}")
+
+
+def test_a_list_that_a_function_gives_is_looked_at_when_it_is_asked(fake: Fake) -> None:
+    config = {"FargateSpawner": {**FARGATE, "profile_list": lambda _spawner: [{"nonsense": 1}]}}
+    assert impossible(made(FargateSpawner, fake, config), LOGGED_IN) == []
+
+
+async def test_a_wrong_list_of_profiles_keeps_a_hub_from_starting_with_all_that_is_wrong(
+    make_hub: MakeHub, fake: Fake
+) -> None:
+    twice = {"display_name": "Small", "slug": "s", "spawner_override": {"cpus": 512}}
+    with pytest.raises(SystemExit, match="the slug s is there more than once") as refused:
+        await make_hub(profile_list=[twice, {**twice, "backend": "azure_ml", "descripton": "x"}], mount_userspace=True)
+    for words in (
+        "FargateSpawner.storage",
+        "did you mean 'cpu'",
+        "did you mean 'description'",
+        "unknown backend 'azure_ml'",
+    ):
+        assert words in str(refused.value)
+
+
 async def test_a_misspelt_name_keeps_a_hub_from_starting(make_hub: MakeHub, fake: Fake) -> None:
     with pytest.raises(SystemExit, match="did you mean 'subnets'") as refused:
         await make_hub(subnet=["subnet-1"], mount_userspace=True)

@@ -10,7 +10,7 @@ import pytest
 
 from cloudspawner import form
 from cloudspawner.errors import ChoiceRefused, ConfigurationError
-from cloudspawner.profiles import Menu
+from cloudspawner.profile_list import problems, read
 
 BOTH = ("fargate", "azure_ml")
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -39,7 +39,7 @@ LISTED: list[dict[str, Any]] = [
     },
     {"display_name": "GPU", "slug": "gpu", "backend": "azure_ml", "groups": ["ml"], "default": True},
 ]
-MENU = Menu.read(LISTED, BOTH)
+MENU = read(LISTED, BOTH)
 
 
 def test_a_choice_is_written_out_with_the_defaults_and_what_it_overrides_in_order() -> None:
@@ -85,7 +85,7 @@ def test_what_is_not_offered_is_refused_with_a_sentence(options: dict[str, Any],
 
 def test_who_may_have_nothing_is_told_so() -> None:
     with pytest.raises(ChoiceRefused, match="administrator"):
-        Menu.read(LISTED[1:], BOTH).only([]).check({})
+        read(LISTED[1:], BOTH).only([]).check({})
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,47 @@ def test_who_may_have_nothing_is_told_so() -> None:
 )
 def test_a_mistake_in_the_list_is_told_with_its_place_and_what_was_meant(listed: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        Menu.read(listed, BOTH)
+        read(listed, BOTH)
+
+
+def test_all_mistakes_of_a_list_are_told_at_once_each_once() -> None:
+    listed = [
+        {"display_nam": "A", "backend": "fargat", "spawner_override": {"cpus": 1}},
+        {"display_name": 7, "backend": "azure_ml", "default": "yes", "spawner_override": {"cpu": 1}},
+        {
+            "display_name": "C",
+            "slug": "c",
+            "backend": "fargate",
+            "spawner_override": {"cpu": 1},
+            "profile_options": {
+                "image": {"default": "bas", "choices": {"base": {"spawner_override": {"taks": 1}}}},
+                "size": {"default": "big", "choices": {"big": {"defalt": True}}},
+                "text": {"unlisted_choice": {"enabled": True, "spawner_override": {"vm_size": "{value}"}}},
+            },
+        },
+        {"display_name": "C", "backend": "fargate"},
+        None,
+    ]
+    assert problems(listed, BOTH, lambda backend, name: "" if name == "cpu" else f"{backend} has no {name}") == [
+        "profile_list[0]: unknown field 'display_nam'; did you mean 'display_name'?",
+        "profile_list[4] must be a dict, not NoneType",
+        "profile_list[0]: needs a display_name, and a slug where that has no letters or digits",
+        "profile_list[0]: unknown backend 'fargat'; did you mean 'fargate'?",
+        "profile_list[1]: display_name must be a string, not int",
+        "profile_list[2]: image: base: spawner_override: fargate has no taks",
+        "profile_list[2]: image: the default 'bas' is not among its choices; did you mean 'base'?",
+        "profile_list[2]: size: big: unknown field 'defalt'; did you mean 'default'?",
+        "profile_list[2]: size: the default is marked at the choice itself: 'big': {\"default\": True, …}",
+        "profile_list[2]: text: unlisted_choice: spawner_override: fargate has no vm_size",
+        "profile_list: the slug c is there more than once",
+        "profile_list[1]: default must be True or False, not 'yes'",
+    ]
+    with pytest.raises(ConfigurationError, match=r"'display_nam'.*; profile_list: the slug c is there"):
+        read(listed, BOTH)
 
 
 def test_one_cloud_needs_no_backend_and_a_dict_of_profiles_has_its_slugs() -> None:
-    menu = Menu.read({"b": {"display_name": "B"}, "a": {"display_name": "A"}}, ["fargate"])
+    menu = read({"b": {"display_name": "B"}, "a": {"display_name": "A"}}, ["fargate"])
     assert [(profile.slug, profile.backend) for profile in menu.profiles] == [("a", "fargate"), ("b", "fargate")]
 
 

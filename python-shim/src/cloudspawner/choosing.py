@@ -15,10 +15,10 @@ import traitlets
 from jupyterhub.utils import maybe_future
 from traitlets import Dict, HasTraits, List, Union, default
 
-from . import form
+from . import form, profile_list
 from .cloud import Cloud
 from .errors import ChoiceRefused, ConfigurationError, spawn_exception
-from .overrides import Overrides
+from .overrides import Overrides, refusal
 from .parts import Part
 from .profiles import Chosen, Menu, Profile
 from .record import Record
@@ -89,6 +89,25 @@ class ChoosingTraits(Part):
             self._clouds[backend] = self.several[backend](self.spawner)  # type: ignore[assignment]  # each is a Cloud, too
         return self._clouds[backend]
 
+    def _owners(self, cloud: Cloud) -> list[HasTraits]:
+        """Whose traits an override sets."""
+        return [self] if isinstance(self, Cloud) else [cloud, self]
+
+    # The admin's list
+
+    def wrong_profiles(self) -> list[str]:
+        """Sentences about a `profile_list` that nobody could choose from; a function is asked when somebody chooses."""
+        if not self.profile_list or callable(self.profile_list):
+            return []
+        return profile_list.problems(self.profile_list, self._backends(), self._refusal)
+
+    def _refusal(self, backend: str, name: str) -> str:
+        why = refusal(name, self._owners(self._cloud_of(backend)))
+        others = {other: kind for other, kind in self.several.items() if other != backend}
+        if why and (theirs := [other for other, kind in others.items() if name in kind.class_trait_names(config=True)]):
+            return f"{name!r} is a setting of {theirs[0]}, and this profile is on {backend}"
+        return why
+
     # The form
 
     @default("options_form")
@@ -146,7 +165,7 @@ class ChoosingTraits(Part):
         if callable(listed):
             listed = await maybe_future(listed(self.spawner))
         if self.profile_list:
-            menu = Menu.read(listed, backends)
+            menu = profile_list.read(listed, backends)
         elif len(backends) == 1:
             menu = Menu((Profile("", "", next(iter(backends))),))
         else:
@@ -216,11 +235,10 @@ class ChoosingTraits(Part):
     async def _take(self, chosen: Chosen) -> Chosen:
         self._overrides.undo()
         cloud = self._cloud = self._cloud_of(chosen.profile.backend)
-        owners: list[HasTraits] = [self] if isinstance(self, Cloud) else [cloud, self]
         for name, value in cloud.for_the_spawner().items():
             self._overrides.set(self, name, value)
         for override in chosen.overrides:
-            await self._overrides.apply(override, owners)
+            await self._overrides.apply(override, self._owners(cloud))
         cloud.own_choice, cloud.own_override = _own_part(chosen), chosen.profile.override
         self._chosen = chosen
         return chosen

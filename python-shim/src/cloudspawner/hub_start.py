@@ -69,6 +69,7 @@ def impossible(spawner: CloudSpawner, authenticator: Any) -> list[str]:
         problems.append(f"no cloud is set up: say where servers run with {sections}")
     elif len(spawner._backends()) > 1 and not spawner.profile_list:
         problems.append("set CloudSpawner.profile_list, each profile with its backend")
+    problems += spawner.wrong_profiles()
     if spawner.user.settings.get("internal_ssl") and type(spawner).move_certs is CloudSpawner.move_certs:
         problems.append(CERTIFICATES_STAY)
     return problems

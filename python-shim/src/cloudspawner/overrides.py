@@ -52,10 +52,9 @@ class Overrides:
             ConfigurationError: a trait is unknown, is not a server's, or does not take the value.
         """
         for name, given in override.items():
-            owner = next((owner for owner in owners if owner.has_trait(name)), None)
-            if owner is None or name in _THE_HUBS_OWN:
-                known = {trait for owner in owners for trait in owner.trait_names(config=True)} - _THE_HUBS_OWN
-                raise ConfigurationError(f"spawner_override: {name!r} cannot be set; {nearest(name, known)}")
+            if why := refusal(name, owners):
+                raise ConfigurationError(f"spawner_override: {why}")
+            owner = next(owner for owner in owners if owner.has_trait(name))
             value = given
             if callable(value) and not _takes_functions(owner.traits()[name]):
                 value = await maybe_future(value(owners[-1]))
@@ -65,6 +64,14 @@ class Overrides:
                 recursive_update(merged, value)
                 value = merged
             self.set(owner, name, value)
+
+
+def refusal(name: str, owners: Sequence[HasTraits]) -> str:
+    """Why no override can set a trait of this name; empty where one can."""
+    if name not in _THE_HUBS_OWN and any(owner.has_trait(name) for owner in owners):
+        return ""
+    known = {trait for owner in owners for trait in owner.trait_names(config=True)} - _THE_HUBS_OWN
+    return f"{name!r} cannot be set; {nearest(name, known)}"
 
 
 def _takes_functions(trait: traitlets.TraitType[Any, Any]) -> bool:

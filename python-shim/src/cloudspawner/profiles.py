@@ -1,7 +1,7 @@
 """What people choose from: the admin's `profile_list`, in the shape that kubespawner's users know, and what was chosen.
 
-It knows neither JupyterHub nor a cloud: a menu is read from the list, a choice is checked against the menu. What an
-override does to a spawner is in `overrides`, how a menu looks in `form`.
+It knows neither JupyterHub nor a cloud: a choice is checked against the menu. How a menu is read from the list is in
+`profile_list`, what an override does to a spawner in `overrides`, how a menu looks in `form`.
 """
 
 from __future__ import annotations
@@ -13,33 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .errors import ChoiceRefused, ConfigurationError
+from .errors import ChoiceRefused
 from .wire import JsonObject
 
 # kubespawner's own words: the value of the select, and the end of the text field's name.
 UNLISTED = "unlisted-choice"
 # A free text becomes part of settings, and of the state (4 KiB in all).
 _MAX_TEXT = 256
-_PROFILE = (
-    "display_name",
-    "slug",
-    "description",
-    "default",
-    "backend",
-    "groups",
-    "spawner_override",
-    "profile_options",
-)
-_OPTION = ("display_name", "choices", "unlisted_choice")
-_CHOICE = ("display_name", "default", "spawner_override")
-_UNLISTED = (
-    "enabled",
-    "display_name",
-    "display_name_in_choices",
-    "validation_regex",
-    "validation_message",
-    "spawner_override",
-)
 
 
 @dataclass(frozen=True)
@@ -151,28 +131,6 @@ class Menu:
     profiles: tuple[Profile, ...]
     default: str = ""
 
-    @classmethod
-    def read(cls, listed: object, backends: Collection[str]) -> Menu:
-        """Read a `profile_list`.
-
-        Args:
-            listed: a list of dicts, or a dict of dicts by slug.
-            backends: the clouds that this spawner has; with one, a profile need not name it.
-
-        Raises:
-            ConfigurationError: something in it is unknown, missing or of a wrong type.
-        """
-        if isinstance(listed, Mapping):
-            # As kubespawner does: what comes out of YAML has no order of its own.
-            listed = [{"slug": slug, **_mapping(value, slug)} for slug, value in sorted(listed.items())]
-        if not isinstance(listed, (list, tuple)):
-            raise ConfigurationError(f"profile_list must give a list, not {type(listed).__name__}")
-        profiles = tuple(_profile(entry, f"profile_list[{n}]", backends) for n, entry in enumerate(listed))
-        slugs = [profile.slug for profile in profiles]
-        if twice := sorted({slug for slug in slugs if slugs.count(slug) > 1}):
-            raise ConfigurationError(f"profile_list: the slug {', '.join(twice)} is there more than once")
-        return cls(profiles, next((p.slug for p, e in zip(profiles, listed, strict=True) if e.get("default")), ""))
-
     def only(self, groups: Collection[str]) -> Menu:
         """What somebody in these groups may have."""
         return replace(self, profiles=tuple(p for p in self.profiles if p.offered_to(groups)))
@@ -240,81 +198,3 @@ def _filled_in(value: Any, text: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_filled_in(item, text) for item in value]
     return value
-
-
-def _mapping(value: object, where: str, known: Collection[str] = ()) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{where} must be a dict, not {type(value).__name__}")
-    for name in value:
-        if known and name not in known:
-            raise ConfigurationError(f"{where}: unknown field {name!r}; {nearest(str(name), known)}")
-    return value
-
-
-def _string(entry: Mapping[str, Any], name: str, where: str, otherwise: str = "") -> str:
-    value = entry.get(name, otherwise)
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{where}: {name} must be a string, not {type(value).__name__}")
-    return value
-
-
-def _profile(entry: object, where: str, backends: Collection[str]) -> Profile:
-    entry = _mapping(entry, where, _PROFILE)
-    label = _string(entry, "display_name", where)
-    slug = _string(entry, "slug", where) or re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
-    if not (label and slug):
-        raise ConfigurationError(f"{where}: needs a display_name, and a slug where that has no letters or digits")
-    backend = _string(entry, "backend", where, next(iter(backends)) if len(backends) == 1 else "")
-    if backend not in backends:
-        raise ConfigurationError(f"{where}: unknown backend {backend!r}; {nearest(backend, backends)}")
-    groups = entry.get("groups")
-    if groups is not None and (isinstance(groups, str) or not all(isinstance(group, str) for group in groups)):
-        raise ConfigurationError(f"{where}: groups must be a list of names")
-    options = _mapping(entry.get("profile_options") or {}, f"{where}: profile_options")
-    return Profile(
-        slug,
-        label,
-        backend,
-        _string(entry, "description", where),
-        None if groups is None else frozenset(groups),
-        _override(entry, where),
-        {name: _option(option, f"{where}: {name}") for name, option in options.items()},
-    )
-
-
-def _override(entry: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    return _mapping(entry.get("spawner_override") or {}, f"{where}: spawner_override")
-
-
-def _option(entry: object, where: str) -> Option:
-    entry = _mapping(entry, where, _OPTION)
-    choices: dict[str, Choice] = {}
-    default = ""
-    for key, given in _mapping(entry.get("choices") or {}, f"{where}: choices").items():
-        place = f"{where}: {key}"
-        choice = _mapping(given, place, _CHOICE)
-        choices[str(key)] = Choice(_string(choice, "display_name", place, str(key)), _override(choice, place))
-        if choice.get("default") and not default:
-            default = str(key)
-    unlisted = _unlisted(entry.get("unlisted_choice") or {}, f"{where}: unlisted_choice")
-    if UNLISTED in choices or not (choices or unlisted):
-        raise ConfigurationError(f"{where}: needs choices (none of them called {UNLISTED}) or an unlisted_choice")
-    return Option(_string(entry, "display_name", where) or where.rsplit(" ", 1)[-1], choices, default, unlisted)
-
-
-def _unlisted(entry: object, where: str) -> Unlisted | None:
-    entry = _mapping(entry, where, _UNLISTED)
-    if not entry.get("enabled"):
-        return None
-    pattern = _string(entry, "validation_regex", where)
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ConfigurationError(f"{where}: validation_regex: {error}") from None
-    return Unlisted(
-        _string(entry, "display_name", where, "Other"),
-        _string(entry, "display_name_in_choices", where, "Other…"),
-        pattern,
-        _string(entry, "validation_message", where),
-        _override(entry, where),
-    )
