@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from emulated import address, describe, run, wait_for, wait_for_status
 
@@ -41,23 +42,20 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-SERVER = (sys.executable, "-m", "http.server", "8888", "--bind")
-
-
 def test_tasks_answer_at_their_own_addresses_and_are_gone_after_stop(emulator, ecs):
-    served = {}
+    served, port = {}, free_port()
     for _ in range(2):
         # The address is known only once the task exists: the service URL carries it to the process.
         code = (
             "import os,urllib.parse,http.server as h;"
-            "h.HTTPServer((urllib.parse.urlsplit(os.environ['JUPYTERHUB_SERVICE_URL']).hostname,8888),"
+            "at=urllib.parse.urlsplit(os.environ['JUPYTERHUB_SERVICE_URL']);h.HTTPServer((at.hostname,at.port),"
             "h.SimpleHTTPRequestHandler).serve_forever()"
         )
-        command = overrides(sys.executable, "-c", code, JUPYTERHUB_SERVICE_URL="http://0.0.0.0:8888/user/x/")
+        command = overrides(sys.executable, "-c", code, JUPYTERHUB_SERVICE_URL=f"http://0.0.0.0:{port}/user/x/")
         arn = run(ecs, overrides=command)["taskArn"]
         ip = address(wait_for_status(ecs, arn, "RUNNING"))
         assert ip.startswith("127.") and ip != "127.0.0.1"
-        wait_for(lambda ip=ip: answers(f"http://{ip}:8888/"))
+        wait_for(lambda ip=ip: answers(f"http://{ip}:{port}/"))
         served[arn] = ip
     assert len(set(served.values())) == 2
     for arn, ip in served.items():
@@ -67,16 +65,18 @@ def test_tasks_answer_at_their_own_addresses_and_are_gone_after_stop(emulator, e
         stopped = wait_for_status(ecs, arn, "STOPPED")
         assert (stopped["stopCode"], stopped["containers"][0]["exitCode"]) == ("UserInitiated", 143)
         assert not is_alive(pid)
-        assert not answers(f"http://{ip}:8888/")
+        assert not answers(f"http://{ip}:{port}/")
 
 
 def test_pythons_own_server_runs_as_a_task(ecs):
-    arn = run(ecs, overrides=overrides(*SERVER, "0.0.0.0"))["taskArn"]
+    port = free_port()
+    server = (sys.executable, "-m", "http.server", str(port), "--bind", "0.0.0.0")
+    arn = run(ecs, overrides=overrides(*server))["taskArn"]
     ip = address(wait_for_status(ecs, arn, "RUNNING"))
-    wait_for(lambda: answers(f"http://{ip}:8888/"))
+    wait_for(lambda: answers(f"http://{ip}:{port}/"))
     ecs.stop_task(cluster="notebooks", task=arn)
     wait_for_status(ecs, arn, "STOPPED")
-    assert not answers(f"http://{ip}:8888/")
+    assert not answers(f"http://{ip}:{port}/")
 
 
 def test_a_task_sees_its_own_environment_and_no_shell(emulator, ecs, tmp_path):
