@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -74,7 +76,7 @@ async def test_a_start_that_is_cancelled_while_its_log_is_read_has_ended(make_sp
     start.cancel()
     await asyncio.wait([start])
     assert await spawner.poll() == 1
-    assert spawner.get_state() == {}
+    assert "cloud" not in spawner.get_state()
 
 
 async def test_a_death_is_told_on_the_next_form(make_hub: MakeHub, fake: Fake, server_url: str) -> None:
@@ -93,6 +95,98 @@ async def test_a_death_is_told_on_the_next_form(make_hub: MakeHub, fake: Fake, s
     assert "OutOfMemoryError: &lt;script&gt;" in page
     assert "boom" in page
     assert "<script>" not in page
+
+
+async def test_a_hub_that_restarts_still_tells_why_a_server_died_until_it_has_run_again(
+    make_hub: MakeHub, fake: Fake, server_url: str
+) -> None:
+    fake.plays(start=start_steps(server_url))
+    profiles = [{"display_name": "A"}]
+    hub = await make_hub(profile_list=profiles)
+    await hub.api("POST", "/users/ada/server")
+    await until(lambda: hub.spawner().ready)
+    died = {"phase": "exited", "exit_code": 137, "reason": f"OutOfMemoryError: {HOSTILE}"}
+    fake.plays(poll=died, logs=[["file", fake.path("go")], *LOG])
+    row = hub.spawner().orm_spawner
+    await hub.spawner().poll_and_notify()
+    assert row.server is None
+    assert row.state["last_ending"]["lines"] == []
+    fake.release("go")
+    await until(lambda: row.state["last_ending"]["lines"])
+    await hub.die()
+
+    hub = await make_hub(profile_list=profiles)
+    page = await hub.spawner().get_options_form()
+    assert "Your server was killed, most often for want of memory" in page
+    assert "boom &lt;script&gt;" in page
+    assert "<script>" not in page
+    assert not fake.sent("stop")
+    fake.plays(start=start_steps(server_url))
+    await hub.api("POST", "/users/ada/server")
+    await until(lambda: hub.spawner().ready)
+    assert set(hub.spawner().orm_spawner.state) == {"cloud", "url", "profile", "backend"}
+    assert "Last time" not in await hub.spawner().get_options_form()
+
+
+async def test_a_hub_that_restarts_still_tells_why_a_start_failed(make_hub: MakeHub, fake: Fake) -> None:
+    secret = {"MY_PASSWORD": "canary-password", "MY_KEY": SECRET}
+    failed = {**FAILED, "message": "it said canary-password"}
+    fake.plays(start=[["state", STATE], ["ack"], ["error", failed]], logs=LOG)
+    hub = await make_hub(environment=secret)
+    await hub.api("POST", "/users/ada/server")
+    await until(lambda: not hub.spawner().active)
+    state = hub.spawner().orm_spawner.state
+    assert "canary" not in str(state)
+    assert "[secret]" in state["last_ending"]["original"]
+    await hub.die()
+
+    hub = await make_hub(environment=secret)
+    fake.plays(start=[["state", STATE], ["ack"], ["file", fake.path("go")]])
+    assert (await hub.api("POST", "/users/ada/server")).code == 202
+    told = await anext(hub.spawner().progress())
+    assert told["html_message"].startswith("Last time: The server&#x27;s image could not be fetched.<details>")
+
+
+async def test_lines_that_come_when_the_server_has_been_started_again_are_not_kept(
+    make_spawner: MakeSpawner, fake: Fake
+) -> None:
+    fake.plays(start=[["state", STATE], ["ack"], ["result", STARTED]], poll={"phase": "exited"}, logs=LOG)
+    spawner = make_spawner()
+    await spawner.start()
+    assert await spawner.poll() == 1
+    again = spawner._asking_for_lines
+    assert again is not None
+    spawner._has_started()
+    await again
+    assert spawner._last_ending() is None
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, 7, {}, {"at": "x", "sentence": "a", "original": "", "lines": []}, {"at": "2026-01-02T03:04:05+00:00"}],
+)
+async def test_an_ending_that_was_not_stored_by_us_is_none(make_spawner: MakeSpawner, fake: Fake, stored: Any) -> None:
+    spawner = make_spawner()
+    spawner.load_state({"last_ending": stored})
+    assert spawner._last_ending() is None
+    assert await spawner.poll() == 0
+    assert spawner.get_state() == {}
+
+
+def test_what_is_stored_of_an_ending_is_bounded_and_comes_back() -> None:
+    ending = Ending(NOW, "why", "the cloud's words", ("one", "two"))
+    assert Ending.load(ending.dump()) == ending
+    smiles, line = "\U0001f600" * 10_000, "\u20ac" * 500
+    huge = Ending(NOW, smiles, smiles, tuple(f"{n}{line}" for n in range(30)))
+    dumped = huge.dump()
+    assert len(json.dumps(dumped)) < 24_000
+    assert dumped["lines"][-1].startswith("29")
+    assert 0 < len(dumped["lines"]) < 30
+
+
+def test_an_ending_of_another_day_has_its_date() -> None:
+    assert "Last time (2026-01-02 0" in Ending(NOW, "why").last_time()
+    assert re.search(r"Last time \(\d\d:\d\d\)", Ending(datetime.now().astimezone(), "why").last_time())
 
 
 async def test_only_an_admin_sees_links_into_the_console_and_only_real_ones() -> None:

@@ -84,7 +84,7 @@ async def test_a_start_that_fails_tells_the_user_why(make_hub: MakeHub, fake: Fa
     answer = await hub.api("GET", "/users/ada/server/progress")
     assert b"Spawn failed: No image." in answer.body
     assert not fake.sent("stop")
-    assert hub.spawner().orm_spawner.state == {}
+    assert set(hub.spawner().orm_spawner.state) == {"last_ending"}
 
 
 async def test_a_failed_start_that_left_something_is_stopped_by_the_hub(make_hub: MakeHub, fake: Fake) -> None:

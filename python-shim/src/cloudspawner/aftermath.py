@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .endings import MOST_LINES, Ending, Endings, clean, of_status
+from .endings import MOST_LINES, Ending, Endings, clean, of_status, scrubbed
 from .parts import Part
 from .wire import JsonObject, LogsParams, ProgramError, ServerStatus
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Somebody looks at the page; without the lines it says why, too.
 _LOGS_TIMEOUT_MS = 5_000
+# In the state of a server that is not there.
+_LAST_ENDING = "last_ending"
 # Ends of a start after which the server may have said something.
 _MAY_HAVE_SPOKEN = frozenset({"start_failed", "deadline"})
 
@@ -32,22 +34,33 @@ class Aftermath(Part):
         row = self.spawner.orm_spawner
         return Endings.of(self.spawner.user.settings).get(row.id) if row is not None else None
 
+    def _stored_ending(self) -> JsonObject:
+        """What the hub's database keeps of a server that is not there."""
+        last = self._last_ending()
+        return {_LAST_ENDING: last.dump()} if last else {}
+
+    def _recall(self, state: object) -> object:
+        """Take what `_stored_ending` gave out of a state; what this process knows itself is newer."""
+        if not isinstance(state, dict) or _LAST_ENDING not in state:
+            return state
+        ending = Ending.load(state[_LAST_ENDING])
+        if ending and self._last_ending() is None:
+            Endings.of(self.spawner.user.settings).put(self.spawner.orm_spawner.id, ending)
+        return {name: value for name, value in state.items() if name != _LAST_ENDING}
+
     def _has_started(self) -> None:
         Endings.of(self.spawner.user.settings).forget(self.spawner.orm_spawner.id)
 
     async def _start_has_failed(self, error: ProgramError, state: JsonObject | None) -> Ending:
         """Remember a failed start. Never raises, but for its cancelling."""
-        ending = Ending(datetime.now().astimezone(), error.user_message, str(error))
-        self._keep(ending)
+        ending = self._keep(Ending(datetime.now().astimezone(), error.user_message, str(error)))
         if state is not None and error.code in _MAY_HAVE_SPOKEN:
-            ending = replace(ending, lines=await self._last_lines(state))
-            self._keep(ending)
+            ending = self._keep(replace(ending, lines=await self._last_lines(state)))
         return ending
 
     def _has_died(self, answer: ServerStatus, state: JsonObject | None) -> None:
         """Remember a death; the lines come later, since a poll does not wait for them."""
-        ending = _ending(answer)
-        self._keep(ending)
+        ending = self._keep(_ending(answer))
         if state is not None:
             self._asking_for_lines = asyncio.ensure_future(self._add_lines(ending, state))
 
@@ -61,11 +74,33 @@ class Aftermath(Part):
             self._keep(ending)
 
     async def _add_lines(self, ending: Ending, state: JsonObject) -> None:
-        if lines := await self._last_lines(state):
+        if (lines := await self._last_lines(state)) and self._last_ending() == ending:
             self._keep(replace(ending, lines=lines))
+            self._save_late()
 
-    def _keep(self, ending: Ending) -> None:
-        Endings.of(self.spawner.user.settings).put(self.spawner.orm_spawner.id, ending)
+    def _keep(self, ending: Ending) -> Ending:
+        try:
+            env = self.spawner.get_env()
+        except Exception:
+            # The admin's functions are in it.
+            self.spawner.log.exception("%s: its environment could not be told", self.spawner._log_name)
+            env = {}
+        kept = replace(ending, original=scrubbed(ending.original, env))
+        Endings.of(self.spawner.user.settings).put(self.spawner.orm_spawner.id, kept)
+        return kept
+
+    def _save_late(self) -> None:
+        """Save what came after the hub's own saving, unless the server has started meanwhile."""
+        session = self.spawner._session()
+        try:
+            row = self.spawner.orm_spawner
+            if row.state and set(row.state) == {_LAST_ENDING}:
+                row.state = self._stored_ending()
+                session.commit()
+        except Exception:
+            self.spawner.log.exception("%s: why it ended could not be saved", self.spawner._log_name)
+            if session is not None:
+                session.rollback()
 
     async def _last_lines(self, state: JsonObject) -> tuple[str, ...]:
         spawner = self.spawner

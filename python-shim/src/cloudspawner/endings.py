@@ -1,10 +1,12 @@
 """Why the last server ended, for whoever starts the next one: a sentence, the cloud's own words and the last log lines.
 
-Kept in memory, for as long as the hub runs; the admin's log has it for longer. All of it is others' text, and escaped.
+Kept in memory, and in the hub's database as the state of a server that is not there, so that a restarted hub knows it.
+The admin's log has it for longer. All of it is others' text, and escaped.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -13,15 +15,21 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from .wire import JsonObject
+
 # What a person reads; a traceback of Python fits.
 MOST_LINES = 30
 _LINE_LENGTH = 500
+# Bytes of log lines in the database. Where a hub keeps a state, MySQL has 64 KiB (TEXT).
+_MOST_STORED = 8_192
 # Of a large hub's people, those who had bad luck today.
 _MOST_ENDINGS = 1_000
 # Colours and cursor movements of terminals (ECMA-48, "control sequences"), other control characters, and those that
 # change the direction of text.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
+# What is shorter would be found in words.
+_SHORTEST_SECRET = 8
 _PRE = '<pre class="text-start" tabindex="0" style="white-space: pre-wrap; max-height: 20rem; overflow: auto">'
 # Exit statuses of processes, the same on every cloud: 128 and the signal's number.
 _STATUSES = {
@@ -66,7 +74,33 @@ class Ending:
 
     def last_time(self) -> str:
         """The same above the form."""
-        return f'<div class="alert alert-warning" role="note">Last time ({self.at:%H:%M}): {self.html()}</div>'
+        today = self.at.date() == datetime.now(self.at.tzinfo).date()
+        when = f"{self.at:%H:%M}" if today else f"{self.at:%Y-%m-%d %H:%M}"
+        return f'<div class="alert alert-warning" role="note">Last time ({when}): {self.html()}</div>'
+
+    def dump(self) -> JsonObject:
+        """What goes into the database: bounded, of the log's lines the last."""
+        lines: list[str] = []
+        for line in reversed(self.lines):
+            if len(json.dumps([line, *lines])) > _MOST_STORED:
+                break
+            lines.insert(0, line)
+        sentence, original = self.sentence[:_LINE_LENGTH], self.original[:_LINE_LENGTH]
+        return {"at": self.at.isoformat(), "sentence": sentence, "original": original, "lines": lines}
+
+    @classmethod
+    def load(cls, stored: object) -> Ending | None:
+        """Read what `dump` gave. Never raises: None for what it cannot have given."""
+        if not isinstance(stored, dict):
+            return None
+        at, sentence, original, lines = (stored.get(name) for name in ("at", "sentence", "original", "lines"))
+        if not (isinstance(sentence, str) and isinstance(original, str) and isinstance(lines, list)):
+            return None
+        try:
+            when = datetime.fromisoformat(str(at)).astimezone()
+        except ValueError:
+            return None
+        return cls(when, sentence, original, tuple(str(line) for line in lines))
 
 
 class Endings:
@@ -98,17 +132,19 @@ class Endings:
 
 
 def clean(lines: Iterable[object], env: Mapping[str, str]) -> tuple[str, ...]:
-    """Log lines as they may be shown: no control characters, and none of the server's own secrets.
+    """Log lines as they may be shown: the last ones, cut where they are long, and scrubbed.
 
     Args:
         lines: the program's, which knows of secrets by their form.
         env: the server's environment, whose secrets are known by their names.
     """
-    secrets = [str(value) for name, value in env.items() if _SECRET_NAME.search(name) and len(str(value)) >= 8]
-    cleaned = []
-    for line in lines:
-        text = _CONTROL.sub("", str(line))
-        for secret in secrets:
-            text = text.replace(secret, "[secret]")
-        cleaned.append(text[:_LINE_LENGTH])
-    return tuple(cleaned[-MOST_LINES:])
+    return tuple([scrubbed(str(line), env)[:_LINE_LENGTH] for line in lines][-MOST_LINES:])
+
+
+def scrubbed(text: str, env: Mapping[str, str]) -> str:
+    """A text without control characters, and without the secrets of the server's environment."""
+    text = _CONTROL.sub("", text)
+    for name, value in env.items():
+        if _SECRET_NAME.search(name) and len(str(value)) >= _SHORTEST_SECRET:
+            text = text.replace(str(value), "[secret]")
+    return text

@@ -129,13 +129,13 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
 
     def get_state(self) -> JsonObject:
         """What the hub keeps in its database; free of secrets."""
-        return {**super().get_state(), **self._record.dump()}
+        return {**super().get_state(), **(self._record.dump() or self._stored_ending())}
 
     def load_state(self, state: JsonObject) -> None:
         """Take back what `get_state` gave; a state that it did not give is kept as it is, and never raises."""
         super().load_state(state)
         self._look_now = True
-        self._record = Record.load(state)
+        self._record = Record.load(self._recall(state))
         self._take_up(self._record)
         if self._record.foreign is not None:
             self.log.error(
