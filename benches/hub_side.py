@@ -12,6 +12,7 @@ import gc
 import json
 import logging
 import os
+import select
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ from typing import Any
 PACKAGES = {"ours": "cloudspawner", "peer": "fargatespawner"}
 # How long the loop's own watch sleeps; what it oversleeps is a stall.
 TICK_MS = 1
+# Nothing that is asked takes as long, unless it never ends.
+PATIENCE_S = 240
 
 Json = dict[str, Any]
 
@@ -67,6 +70,9 @@ class Side:
     def end(self) -> Any:
         """The answer to what was begun."""
         assert self.process.stdout  # noqa: S101 - it is PIPE
+        if not select.select([self.process.stdout], [], [], PATIENCE_S)[0]:
+            self.process.kill()
+            raise RuntimeError(f"no answer in {PATIENCE_S} s")
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("the process with the spawners ended; its log is above")
@@ -227,6 +233,24 @@ class Spawners:
 
         return await asyncio.gather(*map(one, self.made))
 
+    async def storm(self, *, count: int) -> Json:
+        """Start so many at once; what fails is cleaned up as the hub does it (`User.stop`): by poll, then stop.
+
+        Returns:
+            how many failed, and the seconds until the last of the others had its address.
+        """
+        await self.make(count)
+        began_ms = time.time() * 1000
+        answers = await self.begin()
+        failed = [spawner for spawner, answer in zip(self.made, answers, strict=True) if answer["error"]]
+        await asyncio.gather(*map(self._clean_up, failed), return_exceptions=True)
+        last_ms = max((answer["returned_at_ms"] for answer in answers if not answer["error"]), default=began_ms)
+        return {"failed": len(failed), "last_s": (last_ms - began_ms) / 1000}
+
+    async def _clean_up(self, spawner: Any) -> None:
+        if await spawner.poll() is None:
+            await spawner.stop()
+
     async def stop(self) -> None:
         """Stop all of them."""
         await asyncio.gather(*(spawner.stop() for spawner in self.made))
@@ -295,7 +319,7 @@ class Spawners:
         return {"cpu_ms": cpu_ms / count, "wrong": wrong + self.warnings.count}
 
     async def poll_spread(self, *, seconds: float, rounds: int) -> Json:
-        """Poll all of them each `seconds`, evenly spread, for so many rounds."""
+        """Poll all of them each `seconds`, evenly spread, for so many rounds; the CPU is the whole process's."""
         for spawner in self.made:
             spawner.poll_interval = seconds
 
@@ -309,8 +333,10 @@ class Spawners:
             return wrong
 
         self.warnings.count = 0
+        before = time.process_time()
         wrong = sum(await asyncio.gather(*(one(*pair) for pair in enumerate(self.made))))
-        return {"wrong": wrong + self.warnings.count}
+        cpu_ms = (time.process_time() - before) * 1000 / rounds / len(self.made)
+        return {"cpu_ms": cpu_ms, "wrong": wrong + self.warnings.count}
 
     async def stalls(self, *, of: str, **arguments: Any) -> Json:
         """Do something of these, and tell the longest time for which the event loop was blocked meanwhile.

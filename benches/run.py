@@ -1,4 +1,4 @@
-"""The figures of README.md in one command: `make bench`, or `python benches/run.py [--long|--azure] [--write]`."""
+"""The figures of README.md in one command: `make bench`, or `benches/run.py [--long|--azure|--scale] [--write]`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # for `support`
 
 import azure_figures
+import crowd_figures
 import poll_figures
 import program_figures
+import restart_figures
 import start_figures
+import storm_figures
 import table
 from hub_side import PACKAGES, Side
 from tls_front import Front
@@ -53,11 +57,29 @@ def measure(folder: Path, *, long: bool) -> list[table.Figure]:
         return figures + poll_figures.figures(emulator, ours, peer, long=long)
 
 
+def scale(folder: Path) -> list[table.Figure]:
+    """Crowds, storms and a restart; one after the other, since each has the machine to itself."""
+    peer = find_spec(PEER) is not None
+    parts = {
+        "1,000 servers are polled, three minutes": partial(crowd_figures.figures, folder, 1_000),
+        "10,000 servers are polled, four minutes": partial(crowd_figures.figures, folder, 10_000),
+        "100 starts at once, two minutes": partial(storm_figures.figures, folder, 100),
+        "1,000 starts at once, two minutes": partial(storm_figures.figures, folder, 1_000),
+        "a hub starts over 1,000 servers, four minutes": partial(restart_figures.figures, folder),
+    }
+    figures = []
+    for words, part in parts.items():
+        say(f"{words} …")
+        figures += part(peer=peer)
+    return figures
+
+
 def main() -> None:
     """Measure, print, and with --write keep the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long", action="store_true", help="polls spread over time, too: two minutes more")
     parser.add_argument("--azure", action="store_true", help="Azure's figures, and no others: two minutes")
+    parser.add_argument("--scale", action="store_true", help="thousands of servers, and no others: fifteen minutes")
     parser.add_argument("--write", action="store_true", help="keep the table in README.md")
     options = parser.parse_args()
 
@@ -66,7 +88,12 @@ def main() -> None:
         os.environ.setdefault("CLOUDSPAWNER_PROGRAM", str(installed))
     began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="benches-") as folder:
-        figures = azure_figures.figures() if options.azure else measure(Path(folder), long=options.long)
+        if options.azure:
+            figures, place = azure_figures.figures(), table.AZURE
+        elif options.scale:
+            figures, place = scale(Path(folder)), table.SCALE
+        else:
+            figures, place = measure(Path(folder), long=options.long), table.FARGATE
 
     no_peer = f"{PEER} is not installed"
     told = subprocess.run([program.path(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
@@ -84,7 +111,7 @@ def main() -> None:
     sys.stdout.write(result + "\n")
     say(f"measured in {time.monotonic() - began:.0f} s")
     if options.write:
-        table.write(result, table.AZURE if options.azure else table.FARGATE)
+        table.write(result, place)
 
 
 main()

@@ -12,6 +12,7 @@ from pathlib import Path
 README = Path(__file__).with_name("README.md")
 FARGATE = ("<!-- the table: written by run.py --write -->", "<!-- end of the table -->")
 AZURE = ("<!-- Azure's table: written by run.py --azure --write -->", "<!-- end of Azure's table -->")
+SCALE = ("<!-- the table of thousands: written by run.py --scale --write -->", "<!-- end of the table of thousands -->")
 HEAD = ("figure", "ours", "target", "peer", "peer / ours")
 
 
