@@ -46,6 +46,7 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	$(VENV)/bin/python benches/run.py
 	$(VENV)/bin/python benches/run.py --azure
+	$(VENV)/bin/python benches/run.py --scale
 
 ## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
 SEED ?= 1

@@ -5,10 +5,11 @@ Beside them stands a process with as many spawners that do nothing: what it take
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from hub_side import Json, Side
-from poll_figures import Measured, both, peak_megabytes
+from poll_figures import Measured, peak_megabytes
 from table import Figure
 from tls_front import Front
 
@@ -27,65 +28,61 @@ HUB_MS, PROGRAM_MS, MEGABYTES, STALL_MS = 0.2, 0.05, 60, 50
 ENVIRONMENT = [{"name": f"JUPYTERHUB_VARIABLE_{number:02}", "value": "x" * 40} for number in range(20)]
 
 
+@dataclass(frozen=True)
+class Polled:
+    """What the polls of one process took, and for how many milliseconds its loop was blocked at most."""
+
+    spread: Measured
+    longest_stall_ms: float
+
+
+@dataclass(frozen=True)
+class Ours(Polled):
+    """Ours, with what the spawners beside it took that do nothing."""
+
+    at_once: Measured
+    peak_megabytes: float
+    idle_ms: float
+    idle_stall_ms: float
+
+
 def figures(folder: Path, size: int, *, peer: bool) -> list[Figure]:
     """What polls of so many servers cost; the program has just begun, as after a restart of the hub."""
     with Emulator(check_model=False) as emulator, Front(folder, emulator.url) as front:
         overrides = {"containerOverrides": [{"name": "notebook", "environment": ENVIRONMENT}]}
         arns = emulator.run(size, overrides=overrides)
         emulator.wait_for_status("RUNNING")
-        env = emulator.env(AWS_ENDPOINT_URL="", **front.trust)
-        with (
-            Side("ours", env, host=front.host, program=program.path()) as side,
-            Side("idle", env, host="", program="") as idle,
-        ):
-            idle.begin("adopt", states=[{}] * size)
-            side.ask("adopt", states=[state(emulator, front, number, arn) for number, arn in enumerate(arns)])
-            idle.end()
-            at_once = Measured(emulator, side)
-            idle.begin("poll_spread", seconds=SECONDS, rounds=ROUNDS)
-            ours = Measured(emulator, side, "poll_spread", seconds=SECONDS, rounds=ROUNDS)
-            idle_ms: float = idle.end()["cpu_ms"]
-            stalls = longest_stalls(side, idle)
-            (child,) = side.children()
-            peak = peak_megabytes(child)
-        theirs, their_stall = Measured(emulator, None), None
-        if peer and size <= PEER_AT_MOST:
-            with Side("peer", env, host=front.host, program="") as side:
-                cluster = emulator.ready["cluster"]
-                side.ask("adopt", states=[{"task_arn": arn, "task_cluster_arn": cluster} for arn in arns])
-                theirs = Measured(emulator, side, "poll_spread", seconds=SECONDS, rounds=1)
-                their_stall = max(0.0, longest_stalls(side)[0] - stalls[1])
-    who = f"{size:,} servers"
-    every = f"{who} polled every {SECONDS} s"
-    calls = f"ECS calls in {SECONDS} s, {every}"
-    of_both = size <= PEER_AT_MOST
-    return [
-        Figure(f"ECS calls for the first poll of {who}, all at once", at_once.calls, "", more=at_once.more),
-        both(calls, ours, theirs, what="calls_a_round", unit="", target=SIZES[size])
-        if of_both
-        else Figure(calls, ours.calls_a_round, "", SIZES[size], size, ours.more, ", not run", of_both=True),
-        Figure(
-            f"hub's CPU a poll, {every}",
-            ours.cpu_ms,
-            "ms",
-            HUB_MS,
-            theirs.cpu_ms if theirs.side else None,
-            f" (a no-op spawner's: {idle_ms:.2f})",
-            of_both=of_both,
-        ),
-        Figure(f"program's CPU a poll, {every}", ours.program_ms / size / ROUNDS, "ms", PROGRAM_MS),
-        Figure(f"program's CPU a poll, {who}, all at once", at_once.program_ms / size, "ms", PROGRAM_MS),
-        Figure(f"peak memory of `serve` after that, {who}", peak, "MB", MEGABYTES),
-        Figure(
-            f"longest stall of the hub's loop beyond a no-op spawner's, {every}",
-            round(max(0.0, stalls[0] - stalls[1]), 1),
-            "ms",
-            STALL_MS,
-            their_stall and round(their_stall, 1),
-            f" ({stalls[0]:.1f}, and {stalls[1]:.1f} of a no-op)",
-            of_both=of_both,
-        ),
-    ]
+        ours = measure_ours(emulator, front, arns)
+        theirs = measure_peer(emulator, front, arns) if peer and size <= PEER_AT_MOST else None
+    return lines(size, ours, theirs)
+
+
+def measure_ours(emulator: Emulator, front: Front, arns: list[str]) -> Ours:
+    """All at once, then spread, then spread again with an eye on the loop."""
+    env = emulator.env(AWS_ENDPOINT_URL="", **front.trust)
+    with (
+        Side("ours", env, host=front.host, program=program.path()) as side,
+        Side("idle", env, host="", program="") as idle,
+    ):
+        idle.begin("adopt", states=[{}] * len(arns))
+        side.ask("adopt", states=[state(emulator, front, number, arn) for number, arn in enumerate(arns)])
+        idle.end()
+        at_once = Measured(emulator, side)
+        idle.begin("poll_spread", seconds=SECONDS, rounds=ROUNDS)
+        spread = Measured(emulator, side, "poll_spread", seconds=SECONDS, rounds=ROUNDS)
+        idle_ms: float = idle.end()["cpu_ms"]
+        stall_ms, idle_stall_ms = longest_stalls(side, idle)
+        (child,) = side.children()
+        return Ours(spread, stall_ms, at_once, peak_megabytes(child), idle_ms, idle_stall_ms)
+
+
+def measure_peer(emulator: Emulator, front: Front, arns: list[str]) -> Polled:
+    """The same servers, spread; all at once it would make as many calls."""
+    cluster = emulator.ready["cluster"]
+    with Side("peer", emulator.env(AWS_ENDPOINT_URL="", **front.trust), host=front.host, program="") as side:
+        side.ask("adopt", states=[{"task_arn": arn, "task_cluster_arn": cluster} for arn in arns])
+        spread = Measured(emulator, side, "poll_spread", seconds=SECONDS, rounds=1)
+        return Polled(spread, *longest_stalls(side))
 
 
 def longest_stalls(*sides: Side) -> list[float]:
@@ -93,6 +90,52 @@ def longest_stalls(*sides: Side) -> list[float]:
     for side in sides:
         side.begin("stalls", of="poll_spread", seconds=SECONDS, rounds=1)
     return [side.end()["longest_ms"] for side in sides]
+
+
+def lines(size: int, ours: Ours, theirs: Polled | None) -> list[Figure]:
+    """The table's lines."""
+    who = f"{size:,} servers"
+    every = f"{who} polled every {SECONDS} s"
+    of_both = size <= PEER_AT_MOST
+    spread = theirs.spread if theirs else None
+
+    def beyond_idle(stall_ms: float) -> float:
+        return round(max(0.0, stall_ms - ours.idle_stall_ms), 1)
+
+    return [
+        Figure(f"ECS calls for the first poll of {who}, all at once", ours.at_once.calls, "", more=ours.at_once.more),
+        Figure(
+            f"ECS calls in {SECONDS} s, {every}",
+            ours.spread.calls_a_round,
+            "",
+            SIZES[size],
+            spread.calls_a_round if spread else None if of_both else size,
+            ours.spread.more,
+            spread.more if spread else "" if of_both else ", not run",
+            of_both=True,
+        ),
+        Figure(
+            f"hub's CPU a poll, {every}",
+            ours.spread.cpu_ms,
+            "ms",
+            HUB_MS,
+            spread.cpu_ms if spread else None,
+            f" (a no-op spawner's: {ours.idle_ms:.2f})",
+            of_both=of_both,
+        ),
+        Figure(f"program's CPU a poll, {every}", ours.spread.program_ms / size / ROUNDS, "ms", PROGRAM_MS),
+        Figure(f"program's CPU a poll, {who} all at once", ours.at_once.program_ms / size, "ms", PROGRAM_MS),
+        Figure(f"peak memory of `serve` after that, {who}", ours.peak_megabytes, "MB", MEGABYTES),
+        Figure(
+            f"longest stall of the hub's loop beyond a no-op spawner's, {every}",
+            beyond_idle(ours.longest_stall_ms),
+            "ms",
+            STALL_MS,
+            beyond_idle(theirs.longest_stall_ms) if theirs else None,
+            f" ({ours.longest_stall_ms:.1f}, and {ours.idle_stall_ms:.1f} of a no-op)",
+            of_both=of_both,
+        ),
+    ]
 
 
 def state(emulator: Emulator, front: Front, number: int, arn: str) -> Json:

@@ -98,7 +98,7 @@ def main() -> None:
     no_peer = f"{PEER} is not installed"
     told = subprocess.run([program.path(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     built = told.stdout.strip() + (" (A DEBUG BUILD)" if "debug" in Path(program.path()).parts else "")
-    command = "make bench" if sys.argv[1:] in ([], ["--write"]) else " ".join(["benches/run.py", *sys.argv[1:]])
+    command = " ".join(["benches/run.py", *sys.argv[1:]])
     missed = [figure.name for figure in figures if figure.target is not None and figure.ours >= figure.target]
     verdict = f"Targets missed: {'; '.join(missed)}." if missed else "All targets are met."
     result = "\n\n".join(
