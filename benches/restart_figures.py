@@ -6,6 +6,7 @@ them. The same hub with a spawner whose poll only waits for its turn shows what 
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -132,6 +133,7 @@ def remember(database: Path, states: list[Json], port: int) -> None:
     """A hub's database in which all of these run."""
     from jupyterhub import orm, roles  # noqa: PLC0415 - the other figures do not need it
 
+    logging.disable(logging.INFO)  # else alembic tells of each new database
     db = orm.new_session_factory(f"sqlite:///{database}")()
     for role in roles.get_default_roles():
         roles.create_role(db, role)
