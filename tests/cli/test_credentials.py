@@ -114,6 +114,32 @@ def test_explicit_credentials_of_each_kind(emulator: Emulator, tmp_path: Path, k
     assert emulator.calls("AssumeRole") == (1 if role else 0)
 
 
+ROLE = {"kind": "default", "assume_role_arn": "arn:aws:iam::123456789012:role/hub"}
+
+
+@pytest.mark.parametrize("kind", ["throttle", "error_503", "cut_before"])
+def test_a_role_that_sts_cannot_give_just_now_is_asked_for_again(emulator: Emulator, kind: str) -> None:
+    # aws-config itself asks three times.
+    emulator.fault("AssumeRole", kind, count=4)
+    check_works(emulator.env(), ROLE)
+    assert emulator.calls("AssumeRole") == 5
+
+
+@pytest.mark.parametrize("kind", ["throttle", "error_503", "cut_before"])
+def test_a_role_that_sts_gives_at_no_time_is_no_proof_that_it_may_not_be_had(emulator: Emulator, kind: str) -> None:
+    emulator.fault("AssumeRole", kind, count=None)
+    error = program.run("gc", ask.gc(credentials=ROLE, timeout_ms=4_000), emulator.env()).error
+    # The last answer, or that the time was up while aws-config asked again.
+    assert error["code"] in {"unavailable", "deadline"}, error
+    assert error["retry"] == "later"
+
+
+def test_a_role_that_may_not_be_assumed_is_told_at_once(emulator: Emulator) -> None:
+    emulator.fault("AssumeRole", "access_denied", count=None)
+    check_fails(emulator.env(), "unauthenticated", ROLE)
+    assert emulator.calls("AssumeRole") == 1
+
+
 def test_the_ecs_endpoint_comes_before_the_general_one(emulator: Emulator) -> None:
     check_works(emulator.env(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ENDPOINT_URL_ECS=emulator.url))
 

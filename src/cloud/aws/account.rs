@@ -1,6 +1,6 @@
 //! One account in one region at one endpoint: who signs, and where to.
 
-use super::credentials::{Credentials, Wallet, sdk_config};
+use super::credentials::{CredentialHttp, Credentials, Wallet, sdk_config};
 use crate::cloud::CloudError;
 use crate::context::Context;
 use crate::error::Failure;
@@ -52,7 +52,8 @@ impl Account {
         service: ServiceId,
         door: Arc<dyn Door>,
     ) -> Result<Self, Failure> {
-        let sdk = sdk_config(door.clone(), settings.region.as_deref()).await;
+        let http = CredentialHttp::new(door);
+        let sdk = sdk_config(http.clone(), settings.region.as_deref()).await;
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Failure::invalid_config(
                 "config.region",
@@ -71,7 +72,7 @@ impl Account {
             .or_else(|| endpoint_from_environment(&sdk, service.sdk))
             .unwrap_or_else(|| own_endpoint(&sdk, service.host, &region));
         check_endpoint(&endpoint, service.endpoint_setting)?;
-        let wallet = Wallet::open(&settings.credentials, &sdk, door).await;
+        let wallet = Wallet::open(&settings.credentials, &sdk, http).await;
         Ok(Self {
             region,
             endpoint: endpoint.trim_end_matches('/').to_owned(),

@@ -3,10 +3,11 @@
 //! The chain (environment, shared profile, SSO, web identity, container role, IMDSv2) is aws-config's own and reads the
 //! environment and files by itself; only its HTTP goes through our door.
 
+use super::{error, sts};
 use crate::cloud::CloudError;
 use crate::error::Failure;
-use crate::net::{CredentialTraffic, Door, DoorError};
-use crate::wire::Secret;
+use crate::net::{CredentialTraffic, Door, DoorError, Response};
+use crate::wire::{Code, Secret};
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
@@ -129,7 +131,7 @@ impl Credentials {
         }
     }
 
-    async fn provider(&self, sdk: &SdkConfig, http: DoorClient) -> SharedCredentialsProvider {
+    async fn provider(&self, sdk: &SdkConfig, http: CredentialHttp) -> SharedCredentialsProvider {
         let config = ProviderConfig::without_region()
             .with_region(sdk.region().cloned())
             .with_http_client(http);
@@ -179,10 +181,9 @@ impl Credentials {
     }
 }
 
-/// The SDK's view of profile, region and endpoints, with all HTTP through `door`.
-pub(super) async fn sdk_config(door: Arc<dyn Door>, region: Option<&str>) -> SdkConfig {
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(DoorClient(door));
+/// The SDK's view of profile, region and endpoints, with all HTTP through the door.
+pub(super) async fn sdk_config(http: CredentialHttp, region: Option<&str>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
@@ -193,7 +194,8 @@ pub(super) async fn sdk_config(door: Arc<dyn Door>, region: Option<&str>) -> Sdk
 pub(super) struct Wallet {
     held: Mutex<Held>,
     /// What a new provider is made of; none in replay.
-    source: Option<(Credentials, Option<Region>, Arc<dyn Door>)>,
+    source: Option<(Credentials, Option<Region>)>,
+    http: CredentialHttp,
 }
 
 struct Held {
@@ -205,22 +207,23 @@ impl Wallet {
     pub(super) async fn open(
         credentials: &Credentials,
         sdk: &SdkConfig,
-        door: Arc<dyn Door>,
+        http: CredentialHttp,
     ) -> Self {
-        let (provider, source) = if door.is_replay() {
+        let (provider, source) = if http.door.is_replay() {
             // Credential traffic is never on a tape, and a tape checks no signature.
             let replay =
                 aws_credential_types::Credentials::new("replay", "replay", None, None, "replay");
             (SharedCredentialsProvider::new(replay), None)
         } else {
-            let provider = credentials.provider(sdk, DoorClient(door.clone())).await;
+            let provider = credentials.provider(sdk, http.clone()).await;
             let region = sdk.region().cloned();
-            (provider, Some((credentials.clone(), region, door)))
+            (provider, Some((credentials.clone(), region)))
         };
         let current = None;
         Self {
             held: Mutex::new(Held { provider, current }),
             source,
+            http,
         }
     }
 
@@ -238,13 +241,18 @@ impl Wallet {
         {
             return Ok(good.clone());
         }
+        self.http.may_pass.store(false, Relaxed);
         let fresh =
             held.provider
                 .provide_credentials()
                 .await
                 .map_err(|error| CloudError::Credentials {
                     operation: operation.to_owned(),
-                    transient: matches!(error, CredentialsError::ProviderTimedOut(_)),
+                    transient: match error {
+                        CredentialsError::ProviderTimedOut(_) => true,
+                        CredentialsError::ProviderError(_) => self.http.may_pass.load(Relaxed),
+                        _ => false,
+                    },
                     why: in_full(&error),
                 })?;
         held.current = Some(fresh.clone());
@@ -256,10 +264,10 @@ impl Wallet {
     pub(super) async fn forget(&self) {
         let mut held = self.held.lock().await;
         held.current = None;
-        if let Some((credentials, region, door)) = &self.source {
+        if let Some((credentials, region)) = &self.source {
             let region = region.as_ref().map(AsRef::as_ref);
-            let sdk = sdk_config(door.clone(), region).await;
-            held.provider = credentials.provider(&sdk, DoorClient(door.clone())).await;
+            let sdk = sdk_config(self.http.clone(), region).await;
+            held.provider = credentials.provider(&sdk, self.http.clone()).await;
         }
     }
 }
@@ -276,15 +284,29 @@ fn in_full(error: &CredentialsError) -> String {
 
 /// Gives aws-config our door as its HTTP client.
 #[derive(Clone)]
-struct DoorClient(Arc<dyn Door>);
+pub(super) struct CredentialHttp {
+    door: Arc<dyn Door>,
+    /// Whether what the last call came to may be another thing soon. aws-config's own errors do not tell a throttle of STS from
+    /// a role that may not be assumed.
+    may_pass: Arc<AtomicBool>,
+}
 
-impl fmt::Debug for DoorClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DoorClient")
+impl CredentialHttp {
+    pub(super) fn new(door: Arc<dyn Door>) -> Self {
+        Self {
+            door,
+            may_pass: Arc::default(),
+        }
     }
 }
 
-impl HttpClient for DoorClient {
+impl fmt::Debug for CredentialHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialHttp")
+    }
+}
+
+impl HttpClient for CredentialHttp {
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -294,9 +316,9 @@ impl HttpClient for DoorClient {
     }
 }
 
-impl HttpConnector for DoorClient {
+impl HttpConnector for CredentialHttp {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let door = self.0.clone();
+        let Self { door, may_pass } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = request
                 .try_into_http1x()
@@ -304,7 +326,9 @@ impl HttpConnector for DoorClient {
             let mut request =
                 request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
             request.extensions_mut().insert(CredentialTraffic);
-            match door.send(request).await {
+            let answer = door.send(request).await;
+            may_pass.store(answer.as_ref().map_or(true, is_for_later), Relaxed);
+            match answer {
                 Ok(answer) => HttpResponse::try_from(answer.map(SdkBody::from))
                     .map_err(|e| ConnectorError::other(e.into(), None)),
                 Err(error @ DoorError::Tape(_)) => Err(ConnectorError::user(error.into())),
@@ -312,4 +336,11 @@ impl HttpConnector for DoorClient {
             }
         })
     }
+}
+
+/// Whether an answer says: not now. STS throttles with HTTP 400 and the code `Throttling` (API reference, Common Errors).
+fn is_for_later(answer: &Response) -> bool {
+    let text = String::from_utf8_lossy(answer.body());
+    let code = error::code(sts::element(&text, "Code"), "", answer.status().as_u16());
+    matches!(code, Code::Throttled | Code::Unavailable)
 }

@@ -70,7 +70,7 @@ pub async fn caller(
 }
 
 /// What stands between an element's tags; ARNs and codes hold nothing that XML escapes.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim())
