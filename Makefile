@@ -9,7 +9,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
-.PHONY: demo demo-azure test fuzz lint rust-tests python-tests bench campaign soak format clean
+.PHONY: demo demo-azure test fuzz fuzz-coverage lint rust-tests python-tests bench campaign soak format clean
 
 ## demo: a hub with local servers; prints its address
 demo: $(VENV)/shim $(EMULATOR)
@@ -62,6 +62,15 @@ soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 CASES ?= 100000
 fuzz:
 	PROPTEST_CASES=$(CASES) cargo test --release --locked -p cloudspawner --lib fuzz
+
+## fuzz-coverage: the same with cargo-fuzz (`cargo install cargo-fuzz`), led by the code's own branches, FUZZ_SECONDS=600 for each kind
+FUZZ_SECONDS ?= 600
+fuzz-coverage:
+	$(PYTHON) tests/fuzz/seeds.py $(TARGET)/fuzz-corpus
+	for kind in wire state aws azure text; do \
+	    cargo fuzz run --fuzz-dir tests/fuzz --target-dir $(TARGET)/fuzz --sanitizer none $$kind $(TARGET)/fuzz-corpus/$$kind -- \
+	        -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384 -print_final_stats=1 || exit 1; \
+	done
 
 format:
 	cargo fmt --all
