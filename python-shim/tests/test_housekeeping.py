@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from jupyterhub import orm
 
+from cloudspawner import AMLSpawner, CloudSpawner
 from cloudspawner.housekeeping import Housekeeper
 from cloudspawner.program import Program
 from cloudspawner.wire import GcParams
@@ -176,3 +177,47 @@ async def test_where_people_have_homes_each_look_applies_and_names_the_servers_t
     for _ in range(2):
         await keeper.look(next(iter(keeper._places.values())))
     assert applied(fake) == [(True, []), (True, ["a"])]
+
+
+def sought(spawner: Any) -> list[dict[str, Any]]:
+    return [spawner._gc_params(cloud)["config"] for cloud in spawner.clouds()]
+
+
+def on(backend: str, override: dict[str, Any], *choices: dict[str, Any]) -> dict[str, Any]:
+    profile = {"display_name": f"{backend} {override} {choices}", "backend": backend, "spawner_override": override}
+    options = {str(n): {"spawner_override": choice} for n, choice in enumerate(choices)}
+    return {**profile, "profile_options": {"where": {"choices": options}}} if choices else profile
+
+
+AZURE = {"subscription_id": "s", "resource_group": "g", "workspace": "lab"}
+
+
+def test_gc_looks_wherever_a_profile_puts_servers(make_spawner: MakeSpawner) -> None:
+    profiles = [
+        on("fargate", {"cluster": "big", "clusters": ["old", "hub"]}, {"cpu": 1}, {"cluster": lambda _: "x"}),
+        on("azure_ml", {"vm_size": "Standard_NC6s_v3"}),
+        on("azure_ml", {"workspace": "gpu"}, {"resource_group": "h"}, {"workspace": lambda _: "x"}),
+        on("azure_ml", {"resource_group": "h"}),
+        on("azure_ml", {"resource_group": "i", "choose_project": True}),
+    ]
+    config = {"AMLSpawner": AZURE, "CloudSpawner": {"profile_list": profiles}}
+    fargate, azure = sought(make_spawner(kind=CloudSpawner, config=config))
+    assert fargate["clusters"] == ["hub", "big", "old"]
+    assert azure["workspace"] == "lab"
+    assert azure["workspaces"] == [
+        {"workspace": "gpu"},
+        {"resource_group": "h", "workspace": "gpu"},
+        {"resource_group": "h", "workspace": "lab"},
+        {"resource_group": "i"},
+    ]
+
+
+def test_gc_looks_in_every_workspace_where_people_choose_theirs(make_spawner: MakeSpawner) -> None:
+    (config,) = sought(make_spawner(kind=AMLSpawner, config={"AMLSpawner": {**AZURE, "choose_project": True}}))
+    assert config["workspaces"] == [{}]
+
+
+@pytest.mark.parametrize("profiles", [[], [on("azure_ml", {"vm_size": "x"})], lambda _: [on("azure_ml", AZURE)]])
+def test_gc_looks_nowhere_else_without_a_choice(make_spawner: MakeSpawner, profiles: Any) -> None:
+    (config,) = sought(make_spawner(kind=AMLSpawner, config={"AMLSpawner": {**AZURE, "profile_list": profiles}}))
+    assert "workspaces" not in config

@@ -242,7 +242,7 @@ pub struct Gc {
     /// Remove without asking; without a terminal nothing is removed otherwise
     #[arg(long, requires = "config", help_heading = BY_HAND)]
     pub yes: bool,
-    /// Remove although it is more than half of all
+    /// Remove although it is more than five, and more than half of all
     #[arg(long, requires = "config", help_heading = BY_HAND)]
     pub force: bool,
 }

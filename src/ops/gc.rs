@@ -15,14 +15,16 @@ use tokio_util::sync::CancellationToken;
 const MIN_AGE: Duration = Duration::from_mins(15);
 /// The caller made its list of what to keep before it sent the request: the hub's shim polls in between, which takes up to 28 s.
 const OLDEST_LIST: Duration = Duration::from_mins(1);
+/// So few stale servers are no sign of a wrong list, however small a hub is: a lone orphan is all that there is, often.
+const FEW: usize = 5;
 const REASON: &str = "removed by cloudspawner gc: no server of the hub";
 
 impl Ops {
     /// Finds stale servers in every cluster that the config names, and with `apply` removes them. May be repeated.
     ///
     /// # Errors
-    /// `permission_denied` where listing is not allowed; `conflict` where more than half of all would be removed without
-    /// `force`. What fails for one server alone is in the result.
+    /// `permission_denied` where listing is not allowed; `conflict` where more than a few, and more than half of all, would be removed
+    /// without `force`. What fails for one server alone is in the result.
     pub async fn gc(&self, params: &GcParams, deadline: Instant) -> Result<GcResult, Failure> {
         not_empty("params.hub", &params.hub)?;
         let received = Instant::now();
@@ -35,7 +37,7 @@ impl Ops {
         if sites.is_empty() {
             return Err(Failure::invalid_config(
                 "config.clusters",
-                "gc needs to know where to look; name the clusters",
+                "gc needs to know where to look; name the clusters, or the workspace",
             ));
         }
         let mut errors = Vec::new();
@@ -77,7 +79,8 @@ impl Ops {
         };
         let any = stale.iter().any(|(_, _, stale)| condemned(stale));
         // All that is stale counts, though only a part may go: nearly always it is the list that is wrong then.
-        if any && stale.len() * 2 > seen && !params.force {
+        let many = stale.len() > FEW && stale.len() * 2 > seen;
+        if any && many && !params.force {
             return Err(Failure::new(
                 Code::Conflict,
                 format!(

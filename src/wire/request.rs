@@ -190,7 +190,7 @@ pub struct GcParams {
     pub apply: bool,
     /// Of the stale ones, only those with these cloud's own names may be removed; all where left out.
     pub only: Option<Vec<String>>,
-    /// Whether to remove although more than half of all would go.
+    /// Whether to remove although more than five, and more than half of all, would go.
     #[serde(default, deserialize_with = "null_is_default")]
     #[schemars(with = "Option<bool>")]
     pub force: bool,

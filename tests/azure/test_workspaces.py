@@ -54,6 +54,42 @@ def test_a_backend_without_a_choice_says_so(azure: Azure) -> None:
     assert program.run("options", ask, azure.env()).error["code"] == "bad_request"
 
 
+EVERYWHERE = [
+    [{"resource_group": "notebooks", "workspace": "teaching"}],
+    ["TEACHING", "lab", {"workspace": "Teaching"}],
+    [{}],
+    [{"resource_group": "notebooks"}],
+]
+
+
+@pytest.mark.parametrize("elsewhere", EVERYWHERE)
+def test_gc_and_list_look_in_every_workspace_that_the_settings_name(azure: Azure, elsewhere: list[object]) -> None:
+    refs = {start(azure, workspace=name).result["state"]["data"]["ref"] for name in ("lab", "teaching")}
+    config = azure.config(workspaces=elsewhere)
+    listed = program.run("list", azure.ask("list", config=config, hub="prod"), azure.env()).result["servers"]
+    assert sorted(server["ref"] for server in listed) == sorted(refs)
+    ask = azure.ask("gc", config=config, hub="prod", keep=[], min_age_ms=0, apply=True)
+    done = program.run("gc", ask, azure.env()).result
+    assert (sorted(done["removed"]), done["errors"]) == (sorted(refs), [])
+
+
+def test_a_workspace_that_cannot_be_looked_into_keeps_nobody_from_the_others(azure: Azure) -> None:
+    ref = start(azure).result["state"]["data"]["ref"]
+    ask = azure.ask("gc", config=azure.config(workspaces=["nowhere"]), hub="prod", keep=[], min_age_ms=0, apply=True)
+    done = program.run("gc", ask, azure.env()).result
+    assert done["removed"] == [ref]
+    assert [error["code"] for error in done["errors"]] == ["not_found"]
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "named"), [(["a/b"], "config.workspace"), ([{"group": "x"}], "config.workspaces"), ("lab", "config.workspaces")]
+)
+def test_a_wrong_place_is_refused_by_name(azure: Azure, elsewhere: object, named: str) -> None:
+    ask = azure.ask("gc", config=azure.config(workspaces=elsewhere), hub="prod", keep=[])
+    error = program.run("gc", ask, azure.env()).error
+    assert (error["code"], named in error["message"]) == ("invalid_config", True)
+
+
 def test_a_workspace_that_is_not_there_is_created_only_where_the_admin_allows_it(azure: Azure) -> None:
     refused = start(azure, workspace="fresh").error
     assert refused["code"] == "not_found"

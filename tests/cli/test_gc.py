@@ -81,22 +81,30 @@ def test_what_has_stopped_already_is_not_stale(emulator: Emulator) -> None:
 
 
 def test_more_than_half_is_refused_without_force(emulator: Emulator) -> None:
-    for user in ("a", "b", "c"):
-        running(emulator, user)
+    running(emulator, "a")
+    orphans = emulator.run(count=6, startedBy=MARK + "c" * 26)
     keep = {"server": ask.server("a")}
     done = program.run("gc", ask.gc(keep, apply=True), emulator.env())
     assert (done.exit_code, done.error["code"], done.error["cleanup"]) == (1, "conflict", "none")
     assert "force" in done.error["message"]
-    assert len(emulator.alive()) == 3
-    assert len(gc(emulator, keep)["stale"]) == 2
-    assert len(gc(emulator, keep, apply=True, force=True)["removed"]) == 2
+    assert len(emulator.alive()) == 7
+    assert len(gc(emulator, keep)["stale"]) == 6
+    one = gc(emulator, keep, apply=True, force=True, only=orphans[:1])
+    assert one["removed"] == orphans[:1]
+    # They are five now.
+    assert len(gc(emulator, keep, apply=True)["removed"]) == 5
     assert len(emulator.alive()) == 1
 
 
 def test_half_needs_no_force(emulator: Emulator) -> None:
-    running(emulator, "a")
-    running(emulator, "b")
-    assert len(gc(emulator, {"server": ask.server("a")}, apply=True)["removed"]) == 1
+    kept = emulator.run(count=6, startedBy=MARK + "d" * 26)
+    emulator.run(count=6, startedBy=MARK + "c" * 26)
+    assert len(gc(emulator, *({"ref": ref} for ref in kept), apply=True)["removed"]) == 6
+
+
+def test_a_lone_orphan_needs_no_force(emulator: Emulator) -> None:
+    state = running(emulator, "ada")
+    assert gc(emulator, apply=True)["removed"] == [state["data"]["ref"]]
 
 
 def test_a_listing_that_is_denied_is_permission_denied(emulator: Emulator) -> None:
@@ -171,11 +179,12 @@ def test_with_only_nothing_else_is_removed(emulator: Emulator) -> None:
 
 
 def test_only_does_not_get_around_the_refusal_of_more_than_half(emulator: Emulator) -> None:
-    states = [running(emulator, user) for user in ("a", "b", "c")]
-    request = ask.gc({"server": ask.server("a")}, apply=True, only=[states[1]["data"]["ref"]])
+    running(emulator, "a")
+    orphans = emulator.run(count=6, startedBy=MARK + "c" * 26)
+    request = ask.gc({"server": ask.server("a")}, apply=True, only=orphans[:1])
     assert program.run("gc", request, emulator.env()).error["code"] == "conflict"
     assert gc(emulator, {"server": ask.server("a")}, apply=True, only=[])["removed"] == []
-    assert len(emulator.alive()) == 3
+    assert len(emulator.alive()) == 7
 
 
 def test_what_was_started_after_the_list_was_made_is_not_stale(emulator: Emulator) -> None:

@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from support import crowds
+from support import crowds, program
 from support.crowds import AzureMl, Cloud, Fargate, servers
 from support.hub import Hub, wait_for
-from support.states import running
+from support.states import key, running
 
 pytestmark = pytest.mark.e2e
 
 SWEEPS = """
 c.CloudSpawner.gc_interval = 1
 c.CloudSpawner.gc_min_age = 0
+"""
+PROFILE = """
+c.AMLSpawner.profile_list = [
+    {"display_name": "Usual"}, {"display_name": "Teaching", "spawner_override": {"workspace": "teaching"}},
+]
 """
 
 
@@ -112,11 +117,33 @@ def test_a_stop_that_could_not_be_finished_is_finished_by_the_hub_that_comes_nex
         assert states[names["joan"]] == "Stopped"
 
 
+@pytest.mark.parametrize("there", ["azure_ml"], indirect=True)
+@pytest.mark.parametrize("choice", [PROFILE, "c.AMLSpawner.choose_project = True"])
+def test_a_lone_orphan_in_a_workspace_that_people_may_choose_goes(there: AzureMl, tmp_path: Path, choice: str) -> None:
+    azure = there.emulator
+    group = f"/subscriptions/{azure.azure['subscription']}/resourceGroups/{azure.azure['resource_group']}"
+    workspace = f"{group}/providers/Microsoft.MachineLearningServices/workspaces/teaching"
+    azure.arm("PUT", workspace, {"location": azure.azure["location"]}, version="2025-12-01")
+    config = azure.config(workspace="teaching")
+    asks = [azure.ask("start", config=config, server={"hub": hub, "user": "nobody", "name": ""}) for hub in ("crowd", "another")]
+    lost, anothers = (program.run("start", ask, azure.env()).result["state"]["data"]["ref"] for ask in asks)
+    assert refs(there) == {lost, anothers}
+    hub = crowds.hub_before(there, tmp_path / "hub", SWEEPS + choice)
+    try:
+        hub.start()
+        hub.add_user("ada")
+        assert hub.spawn("ada").status_code in (201, 202)
+        wait_for("the orphan is gone", lambda: lost not in refs(there), 90)
+        assert anothers in refs(there)
+    finally:
+        hub.stop()
+
+
 def test_more_than_half_is_told_and_never_removed(there: Fargate, hub_of: Callable[[], Hub]) -> None:
     hub = hub_of()
     hub.start()
     names = started(hub, "ada")
-    orphans = {running(there.emulator, f"nobody{number}", hub="crowd")["data"]["ref"] for number in range(2)}
+    orphans = set(there.emulator.run(count=6, startedBy=key("nobody", hub="crowd")))
     wait_for("it is told", lambda: "more than half" in hub.log(), 90)
     swept(there)
     assert refs(there) == {names["ada"], *orphans}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from jupyterhub.utils import maybe_future
 from traitlets import Bool, Callable, Dict, Enum, Integer, List, Unicode, Union, default
 
 from .azure_mounts import AzureMountTraits
+from .azure_places import elsewhere
 from .choices import Choices, OptionsCache
 from .cloud import Cloud
 from .errors import ConfigurationError
@@ -453,6 +454,13 @@ class AzureMl(AzureMountTraits, Cloud):
         config: JsonObject = {name: text for name, text in texts.items() if text}
         if self.redirect_hosts:
             config["redirect_hosts"] = list(self.redirect_hosts)
+        return config
+
+    def gc_config(self, overrides: Sequence[Mapping[str, Any]] = ()) -> JsonObject:
+        """The same with each workspace that a profile names, and all that people may choose from."""
+        config = self.cloud_config()
+        if places := elsewhere(config, overrides, choose_project=self.choose_project):
+            config["workspaces"] = places
         return config
 
     def check_config(self) -> JsonObject:

@@ -101,6 +101,14 @@ class ChoosingTraits(Part):
             return []
         return profile_list.problems(self.profile_list, self._backends(), self._refusal)
 
+    def _overrides_on(self, backend: str) -> list[Mapping[str, Any]]:
+        """What the choices of this cloud's profiles may set; a function's are not known before somebody chooses."""
+        if not self.profile_list or callable(self.profile_list):
+            return []
+        menu = profile_list.read(self.profile_list, self._backends())
+        profiles = [profile for profile in menu.profiles if profile.backend == backend]
+        return [override for profile in profiles for override in profile.all_overrides()]
+
     def _refusal(self, backend: str, name: str) -> str:
         why = refusal(name, self._owners(self._cloud_of(backend)))
         others = {other: kind for other, kind in self.several.items() if other != backend}

@@ -6,7 +6,7 @@ A spawner of one cloud is its own `Cloud`; a spawner of several has an object of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .profiles import Option
@@ -42,8 +42,12 @@ class Cloud(StorageTraits):
         """The credentials of a start, where they differ from those of every other verb."""
         return self.credentials()
 
-    def gc_config(self) -> JsonObject:
-        """The settings that tell where gc looks; the same for all servers of one place."""
+    def gc_config(self, overrides: Sequence[Mapping[str, Any]] = ()) -> JsonObject:
+        """The settings that tell where gc looks; the same for all servers of one place.
+
+        Args:
+            overrides: what people's choices may set, and so where else servers may be.
+        """
         return self.cloud_config()
 
     def check_config(self) -> JsonObject:

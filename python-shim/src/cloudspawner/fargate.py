@@ -7,6 +7,7 @@ setting means to AWS is the program's business.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from jupyterhub.traitlets import Callable
@@ -281,11 +282,14 @@ class Fargate(Cloud):
             config["address"] = self.address
         return config
 
-    def gc_config(self) -> JsonObject:
-        """The same without what differs from user to user and is no place."""
+    def gc_config(self, overrides: Sequence[Mapping[str, Any]] = ()) -> JsonObject:
+        """The same without what differs from user to user and is no place, and with the clusters of the profiles."""
         config = {
             name: value for name, value in self.cloud_config().items() if name not in ("container_name", "address")
         }
+        if chosen := [name for override in overrides for name in _clusters(override)]:
+            known = config.get("clusters", [])
+            config["clusters"] = list(dict.fromkeys([*known, *self._expanded("clusters", chosen)]))
         if file_system := self.storage.get("file_system_id"):
             # Homes need copies of the task definition, of which gc retires the old ones.
             config["storage"] = {"file_system_id": self._filled_in("storage", file_system)}
@@ -369,6 +373,13 @@ class Fargate(Cloud):
         if not host or host.lower() in own:
             return ""
         return host if "://" in host else f"https://{host}"
+
+
+def _clusters(override: Mapping[str, Any]) -> list[str]:
+    """The clusters that an override names, as far as no function does."""
+    several = override.get("clusters")
+    named = [override.get("cluster"), *(several if isinstance(several, (list, tuple)) else ())]
+    return [name for name in named if isinstance(name, str) and name]
 
 
 class FargateSpawner(Fargate, CloudSpawner):

@@ -211,7 +211,7 @@ class HousekeepingTraits(Part):
 
         Args:
             apply: remove; otherwise the result is a plan. Needs the trait hub_id.
-            force: go on although more than half of all servers would be removed.
+            force: go on although more than five servers, and more than half of all, would be removed.
             min_age_ms: younger ones are left alone; gc_min_age by default.
 
         Raises:
@@ -236,7 +236,7 @@ class HousekeepingTraits(Part):
     def _gc_params(self, cloud: Cloud) -> GcParams:
         return {
             "backend": cloud.backend,
-            "config": cloud.gc_config(),
+            "config": cloud.gc_config(self.spawner._overrides_on(cloud.backend)),
             "credentials": cloud.credentials(),
             "hub": self.spawner._hub_name(),
             "keep": [],

@@ -108,6 +108,11 @@ class Profile:
         """The same with the cloud's own options, before which the admin's go."""
         return replace(self, options={**more, **self.options})
 
+    def all_overrides(self) -> list[Mapping[str, Any]]:
+        """What a choice of this profile may set, one option at a time; a text of one's own is not known before."""
+        choices = [choice for option in self.options.values() for choice in option.choices.values()]
+        return [self.override, *({**self.override, **choice.override} for choice in choices)]
+
     @property
     def fields(self) -> set[str]:
         """The names that a choice of this profile may hold."""

@@ -14,6 +14,7 @@ const FIELDS: &[&str] = &[
     "subscription_id",
     "resource_group",
     "workspace",
+    "workspaces",
     "location",
     "vm_size",
     "create_workspace",
@@ -52,6 +53,8 @@ pub struct Config {
     pub resource_group: Option<String>,
     /// The workspace.
     pub workspace: Option<String>,
+    /// Where else servers may be, for gc, list and lookups by key.
+    pub workspaces: Option<Vec<Elsewhere>>,
     /// The region; else the workspace's.
     pub location: Option<String>,
     /// The size of the machine; needed by start only.
@@ -98,6 +101,28 @@ pub struct Config {
     pub redirect_url: Option<String>,
     /// Domains beside the service's own to which people may be sent.
     pub redirect_hosts: Option<Vec<String>>,
+}
+
+/// One more workspace, or some.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Elsewhere {
+    /// One of the config's resource group, by its name.
+    Named(String),
+    /// What is left out is the config's, but the workspace: without one it is each that the identity can see there.
+    Some(Where),
+}
+
+/// A workspace, a resource group or a subscription.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Where {
+    /// The subscription.
+    pub subscription_id: Option<String>,
+    /// The resource group.
+    pub resource_group: Option<String>,
+    /// The workspace.
+    pub workspace: Option<String>,
 }
 
 /// What a stop does to the instance.
@@ -285,6 +310,26 @@ impl Config {
             resource_group: given(&self.resource_group)?,
             workspace: given(&self.workspace)?,
         })
+    }
+
+    /// Where else servers may be, with what the settings say in place of what is left out.
+    pub fn elsewhere(&self) -> Vec<Where> {
+        let given = self.workspaces.iter().flatten();
+        let whole = given.map(|elsewhere| {
+            let part = match elsewhere {
+                Elsewhere::Named(name) => Where {
+                    workspace: Some(name.clone()),
+                    ..Where::default()
+                },
+                Elsewhere::Some(part) => part.clone(),
+            };
+            Where {
+                subscription_id: part.subscription_id.or(self.subscription_id.clone()),
+                resource_group: part.resource_group.or(self.resource_group.clone()),
+                workspace: part.workspace,
+            }
+        });
+        whole.collect()
     }
 
     /// The workspace and the size, which a start needs.

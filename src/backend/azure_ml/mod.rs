@@ -38,13 +38,16 @@ use futures_util::future::BoxFuture;
 use lifecycle::Means;
 use redirect::{Redirects, Way};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The backend's name in requests and states.
 pub const NAME: &str = "azure_ml";
+
+/// A list of workspaces has a page or two; what asks for it has a deadline of its own.
+const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The Azure Machine Learning backend; connections and tokens are shared by all requests.
 pub struct AzureMl {
@@ -150,11 +153,40 @@ impl AzureMl {
         }))
     }
 
-    fn place_of(config: &Config, record: Option<&Record>) -> Result<Option<Place>, Failure> {
-        match record {
-            Some(record) => Place::of(record).map(Some),
-            None => Ok(config.place()),
+    /// The workspace of a record; without one, each that the settings name.
+    async fn places(
+        service: &Service,
+        config: &Config,
+        record: Option<&Record>,
+    ) -> Result<Vec<Place>, Failure> {
+        if let Some(record) = record {
+            return Place::of(record).map(|place| vec![place]);
         }
+        let mut places: Vec<Place> = config.place().into_iter().collect();
+        for part in config.elsewhere() {
+            let subscription_id = part.subscription_id.unwrap_or_default();
+            let named = part.workspace.filter(|name| !name.is_empty());
+            let place = |resource_group, workspace| Place {
+                subscription_id: subscription_id.clone(),
+                resource_group,
+                workspace,
+            };
+            if let Some(workspace) = named {
+                let place = place(part.resource_group.unwrap_or_default(), workspace);
+                place.check()?;
+                places.push(place);
+                continue;
+            }
+            let group = part.resource_group.as_deref();
+            let deadline = Instant::now() + LIST_TIMEOUT;
+            let seen = options::projects(service, &subscription_id, group, deadline).await?;
+            let seen = seen.into_iter();
+            places.extend(seen.map(|project| place(project.resource_group, project.workspace)));
+        }
+        // Resource Manager tells no capitals apart.
+        let mut known = HashSet::new();
+        places.retain(|place| known.insert(place.path().to_lowercase()));
+        Ok(places)
     }
 }
 
@@ -226,17 +258,22 @@ impl Backend for AzureMl {
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Site>>, Failure>> {
         Box::pin(async move {
             let config = Config::read(settings.config)?;
-            let Some(place) = Self::place_of(&config, record)? else {
+            if record.is_none() && config.place().is_none() && config.workspaces.is_none() {
                 return Ok(Vec::new());
-            };
+            }
             let service = self.service(&config, settings)?;
-            let workspace: Arc<dyn Site> = Arc::new(site::Workspace::new(
-                service,
-                place,
-                config.on_stop,
-                self.way(&config).await?,
-            ));
-            Ok(vec![workspace])
+            let places = Self::places(&service, &config, record).await?;
+            let way = self.way(&config).await?;
+            let site = |place| -> Arc<dyn Site> {
+                let service = service.clone();
+                Arc::new(site::Workspace::new(
+                    service,
+                    place,
+                    config.on_stop,
+                    way.clone(),
+                ))
+            };
+            Ok(places.into_iter().map(site).collect())
         })
     }
 

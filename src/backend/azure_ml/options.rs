@@ -16,22 +16,11 @@ pub async fn options(
     deadline: Instant,
 ) -> Result<OptionsResult, Failure> {
     let subscription_id = config.subscription_id.as_deref().unwrap_or_default();
-    let resource_group = config.resource_group.as_deref().filter(|g| !g.is_empty());
-    for (name, text) in [
-        ("subscription_id", Some(subscription_id)),
-        ("resource_group", resource_group),
-        ("location", config.location.as_deref()),
-    ] {
-        if let Some(text) = text {
-            check_name(name, text)?;
-        }
+    if let Some(location) = &config.location {
+        check_name("location", location)?;
     }
-    let seen = service
-        .workspaces(subscription_id, resource_group, deadline)
-        .await
-        .map_err(CloudError::into_failure)?;
-    let mut projects: Vec<Project> = seen.into_iter().filter_map(project).collect();
-    projects.sort_by(|a, b| a.workspace.cmp(&b.workspace));
+    let group = config.resource_group.as_deref();
+    let projects = projects(service, subscription_id, group, deadline).await?;
     let mut regions: BTreeSet<String> = projects.iter().map(|p| p.location.clone()).collect();
     regions.extend(config.location.clone());
     let offered = try_join_all(regions.iter().map(|region| async move {
@@ -44,6 +33,27 @@ pub async fn options(
         projects,
         sizes: offered.into_iter().collect(),
     })
+}
+
+/// The workspaces of a resource group, or of the whole subscription, by their names.
+pub async fn projects(
+    service: &Service,
+    subscription_id: &str,
+    resource_group: Option<&str>,
+    deadline: Instant,
+) -> Result<Vec<Project>, Failure> {
+    let resource_group = resource_group.filter(|group| !group.is_empty());
+    check_name("subscription_id", subscription_id)?;
+    if let Some(group) = resource_group {
+        check_name("resource_group", group)?;
+    }
+    let seen = service
+        .workspaces(subscription_id, resource_group, deadline)
+        .await
+        .map_err(CloudError::into_failure)?;
+    let mut projects: Vec<Project> = seen.into_iter().filter_map(project).collect();
+    projects.sort_by(|a, b| a.workspace.cmp(&b.workspace));
+    Ok(projects)
 }
 
 /// None for what holds no compute instances: a hub of workspaces, a feature store.
