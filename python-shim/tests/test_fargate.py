@@ -176,6 +176,19 @@ def test_the_defaults_are_those_of_a_container(make_spawner: MakeSpawner) -> Non
     assert (spawner.ip, spawner.port, spawner.start_timeout) == ("127.0.0.1", 1, 120)
 
 
+def test_a_token_out_of_sight_and_a_public_address_are_asked_for(make_spawner: MakeSpawner) -> None:
+    spawner = make_spawner(token_in="secrets_manager", token_kms_key="alias/hub", address="public_ipv4")
+    config = spawner.cloud_config()
+    assert (config["token_in"], config["token_kms_key"], config["address"]) == (
+        "secrets_manager",
+        "alias/hub",
+        "public_ipv4",
+    )
+    assert spawner.gc_config()["token_in"] == "secrets_manager"
+    assert {"token_kms_key", "address"}.isdisjoint(spawner.gc_config())
+    assert not [name for name in make_spawner("b").cloud_config() if name.startswith("token")]
+
+
 def test_ipv6_is_asked_for(make_spawner: MakeSpawner) -> None:
     assert make_spawner(address="ipv6").cloud_config()["address"] == "ipv6"
     with pytest.raises(TraitError):

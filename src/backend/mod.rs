@@ -50,12 +50,13 @@ pub struct Settings<'a> {
 }
 
 /// Whose leftovers to remove, and what to spare.
-#[derive(Debug)]
 pub struct Tidying<'a> {
     /// The hub.
     pub hub: &'a str,
     /// What servers are made from that are up, or were a moment ago.
     pub used: &'a HashSet<String>,
+    /// Whether the server of a key is up, on its way up, or kept.
+    pub spares: &'a (dyn Fn(&str) -> bool + Sync),
     /// Younger ones stay.
     pub min_age: Duration,
 }
@@ -214,6 +215,19 @@ pub trait Site: Send + Sync {
         reason: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Phase, Failure>>;
+
+    /// Removes what a start made beside its server and for it alone, such as the secret with its token; asked for when the server
+    /// is gone or on its way down. May be repeated, and where nothing was made.
+    ///
+    /// # Errors
+    /// Whatever kept the cloud from it before `deadline`.
+    fn sweep<'a>(
+        &'a self,
+        _record: &'a Record,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// One start on its way: what to create, and what is known of it.
@@ -234,6 +248,11 @@ pub trait Launch: Send + Sync {
 
     /// Whether something may exist in the cloud that this attempt created.
     fn may_exist(&self) -> bool;
+
+    /// Whether something may be there beside the server that `Site::sweep` removes.
+    fn leaves_more(&self) -> bool {
+        false
+    }
 
     /// What the admin should know, though the start goes on.
     fn warnings(&self) -> &[String];

@@ -78,24 +78,34 @@ impl Ops {
         } else {
             Cleanup::None
         };
-        if trouble.over || !launch.may_exist() {
+        let server = !trouble.over && launch.may_exist();
+        let more = launch.leaves_more();
+        if !server && !more {
             return failure.with_cleanup(nothing_left);
         }
         let Some(until) = until else {
             return failure.with_cleanup(Cleanup::Needed);
         };
         let removal = async {
-            match launch.settle(until).await? {
-                Settled::Nothing => Ok(nothing_left),
-                Settled::Created => {
-                    link.announce(launch.record().write(backend)?);
-                    let reason = format!("start did not succeed: {:?}", failure.code());
-                    let site = launch.site();
-                    self.remove_surely(&site, launch.record(), false, &reason, until)
-                        .await
-                        .map(|_| Cleanup::Done)
-                }
+            let settled = if server {
+                launch.settle(until).await?
+            } else {
+                Settled::Nothing
+            };
+            let site = launch.site();
+            let mut left = nothing_left;
+            if settled == Settled::Created {
+                link.announce(launch.record().write(backend)?);
+                let reason = format!("start did not succeed: {:?}", failure.code());
+                self.remove_surely(&site, launch.record(), false, &reason, until)
+                    .await?;
+                left = Cleanup::Done;
             }
+            if more {
+                site.sweep(launch.record(), until).await?;
+                left = Cleanup::Done;
+            }
+            Ok(left)
         };
         let too_late = || {
             Failure::new(

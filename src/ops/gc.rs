@@ -1,7 +1,7 @@
 //! `gc`: what bears this hub's mark and nobody keeps. A plan, unless it is told to apply it.
 
 use super::{Ops, not_empty};
-use crate::backend::{Found, Settings, Site, Tidying, names};
+use crate::backend::{Found, Record, Settings, Site, Tidying, names};
 use crate::error::Failure;
 use crate::wire::reply::GcResult;
 use crate::wire::{Code, GcParams, Keep, Phase, StaleServer};
@@ -51,6 +51,7 @@ impl Ops {
         }
         let seen = all.len();
         let all_listed = errors.is_empty();
+        let up: HashSet<String> = all.iter().map(|(_, f)| f.record.key.clone()).collect();
         let used = all.iter().filter_map(|(_, found)| found.made_from.clone());
         let used: HashSet<String> = used.collect();
         let kept = Kept::new(&params.keep);
@@ -95,11 +96,8 @@ impl Ops {
             }
             // Whoever wants this server from now on waits until it is gone.
             let _turn = self.desk.hold(&stale.key, &CancellationToken::new()).await;
-            match self
-                .remove_surely(&site, &found.record, true, REASON, deadline)
-                .await
-            {
-                Ok(_) => {
+            match self.remove_and_sweep(&site, &found.record, deadline).await {
+                Ok(()) => {
                     tracing::info!(
                         key = stale.key,
                         reference = stale.reference,
@@ -115,6 +113,7 @@ impl Ops {
             let tidying = Tidying {
                 hub: &params.hub,
                 used: &used,
+                spares: &|key| up.contains(key) || kept.keys.contains(key) || in_use(key),
                 min_age,
             };
             let failures = backend.tidy(settings, tidying, deadline).await;
@@ -122,6 +121,17 @@ impl Ops {
             result.errors.extend(failures);
         }
         Ok(result)
+    }
+
+    async fn remove_and_sweep(
+        &self,
+        site: &Arc<dyn Site>,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let removed = self.remove_surely(site, record, true, REASON, deadline);
+        removed.await?;
+        site.sweep(record, deadline).await
     }
 
     /// Old enough, and not on its way down already. One whose age nobody knows is left alone.

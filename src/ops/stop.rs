@@ -89,6 +89,13 @@ impl Ops {
                 }
             }
         }
+        if let Some(site) = sites.first() {
+            let own = job.record.clone().unwrap_or_else(|| Record {
+                key: job.key.clone(),
+                ..Record::default()
+            });
+            site.sweep(&own, deadline).await?;
+        }
         let mut furthest = Phase::Gone;
         for (site, record, mut phase) in removed {
             if job.params.wait && phase == Phase::Stopping {

@@ -28,6 +28,15 @@ def clients(env: dict[str, str]) -> dict[str, str]:
     }
 
 
+def container_of(moto: Moto) -> str:
+    """The only container of its task definition."""
+    ecs = boto3.client("ecs", **clients(moto.env()))
+    described = ecs.describe_task_definition(taskDefinition=moto.run_task()["taskDefinition"])["taskDefinition"]
+    ecs.close()
+    name: str = described["containerDefinitions"][0]["name"]
+    return name
+
+
 def test_a_server_starts_is_polled_stopped_and_swept(moto: Moto) -> None:
     settings = ask.config(run_task=moto.run_task(), clusters=[moto.world["cluster"]])
     env = moto.env()
@@ -76,6 +85,36 @@ def test_a_servers_public_address_is_the_one_that_ec2_tells(moto: Moto) -> None:
     ec2.close()
     ecs.close()
     assert result["url"] == f"http://{address['PublicIp']}:8888"
+
+
+def test_a_servers_token_is_kept_in_secrets_manager_while_it_runs(moto: Moto) -> None:
+    env = moto.env()
+    run_task = {**moto.run_task(), "overrides": {"executionRoleArn": ask.ROLE}}
+    container = container_of(moto)
+    where = {"run_task": run_task, "clusters": [moto.world["cluster"]], "container_name": container}
+    settings = ask.config(**where, token_in="secrets_manager")
+    variables = {"JUPYTERHUB_API_TOKEN": "canary0123456789abcdef"}
+    vault = boto3.client("secretsmanager", **clients(env))
+    ecs = boto3.client("ecs", **clients(env))
+    whose = ask.server("vault")
+    for _ in range(2):
+        start = ask.start(config=settings, server=whose, spec=ask.spec(env=variables))
+        state = program.run("start", start, env).result["state"]
+        name = f"cloudspawner/{state['data']['key']}"
+        kept = vault.get_secret_value(SecretId=name)
+        assert "canary0123456789abcdef" in kept["SecretString"]
+        described = ecs.describe_task_definition(taskDefinition=state["data"]["task_definition"])["taskDefinition"]
+        containers = {one["name"]: one for one in described["containerDefinitions"]}
+        (secret,) = containers[container]["secrets"]
+        assert secret == {"name": "JUPYTERHUB_API_TOKEN", "valueFrom": f"{kept['ARN']}:JUPYTERHUB_API_TOKEN::"}
+        assert program.run("stop", ask.stop(state, config=settings, server=whose), env).result["cleanup"] == "done"
+        assert "DeletedDate" in vault.describe_secret(SecretId=name)
+    program.run("start", start, env)
+    swept = program.run("gc", ask.gc(config=settings, apply=True, force=True), env).result
+    assert swept["errors"] == []
+    assert "DeletedDate" in vault.describe_secret(SecretId=name)
+    vault.close()
+    ecs.close()
 
 
 def test_a_persons_home_on_efs_is_made_found_renamed_mounted_and_removed(moto: Moto) -> None:

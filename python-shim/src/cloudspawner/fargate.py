@@ -242,6 +242,25 @@ class Fargate(Cloud):
         """,
     ).tag(config=True)
 
+    token_in = Enum(
+        ("environment", "secrets_manager"),
+        default_value="environment",
+        help="""
+        How a server gets its JUPYTERHUB_API_TOKEN.
+
+        "environment" by default: in RunTask's overrides, where whoever may describe the task can read it.
+        "secrets_manager" keeps it in a secret for each server while that runs, by a copy of the task definition.
+        """,
+    ).tag(config=True)
+
+    token_kms_key = Unicode(
+        help="""
+        The KMS key of the secrets with tokens: ARN, id or alias.
+
+        Empty by default, which is the account's own for Secrets Manager. Example: `"alias/jupyterhub"`.
+        """,
+    ).tag(config=True)
+
     run_task_extra = Dict(
         help="""
         More RunTask arguments, as AWS spells them, merged over what the simple traits give (None removes one).
@@ -280,12 +299,18 @@ class Fargate(Cloud):
             config["container_name"] = self._expanded("container_name", self.container_name)
         if self.address != "private_ipv4":
             config["address"] = self.address
+        if self.token_in != "environment":  # noqa: S105 - it says where the token is
+            config["token_in"] = self.token_in
+            if self.token_kms_key:
+                config["token_kms_key"] = self.token_kms_key
         return config
 
     def gc_config(self, overrides: Sequence[Mapping[str, Any]] = ()) -> JsonObject:
         """The same without what differs from user to user and is no place, and with the clusters of the profiles."""
         config = {
-            name: value for name, value in self.cloud_config().items() if name not in ("container_name", "address")
+            name: value
+            for name, value in self.cloud_config().items()
+            if name not in ("container_name", "address", "token_kms_key")
         }
         if chosen := [name for override in overrides for name in _clusters(override)]:
             known = config.get("clusters", [])

@@ -7,6 +7,7 @@ use super::interfaces::Interfaces;
 use super::lookups::Lookups;
 use super::services::Opener;
 use super::task::Task;
+use super::vault::Vault;
 use crate::cloud::CloudError;
 use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
 use crate::net::limiter::{Quota, Ticket};
@@ -68,6 +69,8 @@ pub struct Ecs {
     lookups: Mutex<HashMap<String, Arc<Lookups>>>,
     /// What EC2 tells of tasks.
     pub interfaces: Interfaces,
+    /// Where servers' tokens are kept, if the settings say so.
+    pub vault: Vault,
 }
 
 /// RunTask's answer.
@@ -100,6 +103,7 @@ impl Ecs {
     pub fn new(service: JsonService, opener: &Opener) -> Self {
         Self {
             interfaces: Interfaces::new(opener, &service.account.region),
+            vault: Vault::new(opener, &service.account.region),
             service,
             tags_refused: AtomicBool::new(false),
             lookups: Mutex::default(),

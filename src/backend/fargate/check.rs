@@ -269,6 +269,17 @@ async fn ask(
         checks.extend(permissions(&ecs, cluster, deadline).await);
     }
     checks.extend(task_definition(&ecs, config, deadline).await);
+    if config.keeps_tokens() {
+        const ACTION: &str = "secretsmanager:DescribeSecret";
+        let name = format!("permission {ACTION}");
+        checks.push(match ecs.vault.look(deadline).await {
+            Ok(()) => Check::good(
+                &name,
+                "given; the others of deployments/fargate/token-policy.json only a start shows",
+            ),
+            Err(failure) => Check::bad(&name, &failure, &allow(ACTION)),
+        });
+    }
     if config.address == Some(Address::PublicIpv4) {
         const ACTION: &str = "ec2:DescribeNetworkInterfaces";
         let name = format!("permission {ACTION}");

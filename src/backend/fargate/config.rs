@@ -3,6 +3,7 @@
 //! The admin's arguments go through as they are, whatever AWS adds to them; ours stand beside them.
 
 use super::record::TASK_DEFINITION;
+use super::token::Token;
 use crate::backend::{Record, config, tags};
 use crate::error::Failure;
 use crate::mount::efs;
@@ -26,6 +27,8 @@ const FIELDS: &[&str] = &[
     "container_name",
     "address",
     "storage",
+    "token_in",
+    "token_kms_key",
 ];
 
 /// The backend's settings.
@@ -45,6 +48,21 @@ pub struct Config {
     pub address: Option<Address>,
     /// Where people's storage is.
     pub storage: Option<efs::Settings>,
+    /// How the server's token reaches it.
+    pub token_in: Option<TokenIn>,
+    /// The KMS key of the secrets with tokens.
+    pub token_kms_key: Option<String>,
+}
+
+/// How the server's token reaches it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenIn {
+    /// In RunTask's overrides, where whoever may describe the task can read it.
+    #[default]
+    Environment,
+    /// In a secret of Secrets Manager that the task's definition names.
+    SecretsManager,
 }
 
 /// Which of the task's addresses the hub's proxy goes to.
@@ -102,6 +120,11 @@ impl Config {
         }
     }
 
+    /// Whether tokens are kept in Secrets Manager.
+    pub fn keeps_tokens(&self) -> bool {
+        self.token_in == Some(TokenIn::SecretsManager)
+    }
+
     /// The subnets of the tasks, as far as RunTask names them.
     pub fn subnets(&self) -> Vec<&str> {
         let network = self
@@ -156,6 +179,8 @@ pub struct RunTask {
     arguments: Map<String, Value>,
     /// What the admin should know.
     pub warnings: Vec<String>,
+    /// What the arguments must not hold and the server needs, where the settings say so.
+    pub token: Option<Token>,
 }
 
 impl RunTask {
@@ -181,13 +206,32 @@ impl RunTask {
         arguments.insert("startedBy".to_owned(), Value::from(key));
         arguments.remove("clientToken");
         arguments.insert("count".to_owned(), Value::from(1));
+        let mut token = None;
         if let Some(container) = &config.container_name {
-            complete_override(&mut arguments, container, &params.spec)?;
+            let environment = complete_override(&mut arguments, container, &params.spec)?;
+            if config.keeps_tokens() {
+                token = Token::take(params.spec.env.expose(), environment);
+            }
+        } else if config.keeps_tokens() {
+            return Err(Failure::invalid_config(
+                "config.container_name",
+                "is missing; say which container gets the token from Secrets Manager",
+            ));
+        }
+        if token
+            .as_ref()
+            .is_some_and(|token| token.is_in(&json!(arguments).to_string()))
+        {
+            return Err(Failure::invalid_config(
+                "config.run_task",
+                "holds the server's token where token_in \"secrets_manager\" cannot take it out; leave it out of the command and of other containers",
+            ));
         }
         check_overrides(&arguments)?;
         Ok(Self {
             arguments,
             warnings,
+            token,
         })
     }
 
@@ -201,6 +245,17 @@ impl RunTask {
     pub fn has_role(&self) -> bool {
         let overrides = self.arguments.get("overrides");
         overrides.is_some_and(|all| all["taskRoleArn"].is_string())
+    }
+
+    /// The execution role, where it is named here, rather than in the definition.
+    pub fn execution_role(&self) -> Option<&str> {
+        self.arguments.get("overrides")?["executionRoleArn"].as_str()
+    }
+
+    /// The admin's tags.
+    pub fn tags(&self) -> &[Value] {
+        let tags = self.arguments.get("tags").and_then(Value::as_array);
+        tags.map_or(&[], Vec::as_slice)
     }
 
     /// The whole request for one creation: the same record gives the same bytes.
@@ -305,12 +360,12 @@ fn check_spec(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds the spec's command and environment to the override of `container`; what the admin wrote there stays.
-fn complete_override(
-    arguments: &mut Map<String, Value>,
+/// Adds the spec's command and environment to the override of `container`; what the admin wrote there stays. Gives the environment.
+fn complete_override<'a>(
+    arguments: &'a mut Map<String, Value>,
     container: &str,
     spec: &Spec,
-) -> Result<(), Failure> {
+) -> Result<&'a mut Vec<Value>, Failure> {
     let not_a = |name: &str, what: &str| {
         Failure::invalid_config(
             &format!("config.run_task.{name}"),
@@ -341,7 +396,7 @@ fn complete_override(
             environment.push(json!({"name": name, "value": value}));
         }
     }
-    Ok(())
+    Ok(environment)
 }
 
 fn check_overrides(arguments: &Map<String, Value>) -> Result<(), Failure> {

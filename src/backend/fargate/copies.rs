@@ -62,7 +62,7 @@ pub async fn deregister_old(
 /// A policy from before gc did this lacks what it takes: nothing is wrong with that hub's servers.
 fn report(failure: Failure, errors: &mut Vec<Failure>) {
     if failure.code() == Code::PermissionDenied {
-        tracing::warn!(%failure, "old task definitions stay; the hub's policy for it is in deployments/fargate_with_efs");
+        tracing::warn!(%failure, "old task definitions stay; the hub's policy for it is in deployments/fargate_with_efs, or with tokens in Secrets Manager in fargate/token-policy.json");
     } else {
         errors.push(failure);
     }

@@ -1,7 +1,8 @@
-//! Task definitions with people's storage in them: RunTask cannot add a volume, so the admin's own definition is copied with the
-//! volumes and mount points, once for each content, and used again by every later start of the same person.
+//! Task definitions with people's storage or a server's secrets in them: RunTask cannot add these, so the admin's own definition is
+//! copied with them, once for each content, and used again by every later start of the same person.
 
 use super::api::Ecs;
+use super::token;
 use crate::backend::{names, tags};
 use crate::error::Failure;
 use crate::mount::Mount;
@@ -58,6 +59,10 @@ pub struct Wanted<'a> {
     pub hub: &'a str,
     /// What to mount.
     pub volumes: &'a [Volume],
+    /// Variables of the container, and what their values are from.
+    pub secrets: &'a [(String, String)],
+    /// The role that reads them, where the definition names none.
+    pub execution_role: Option<&'a str>,
 }
 
 /// The ARN of the definition with the volumes; registered where there is none yet. May be repeated.
@@ -70,7 +75,7 @@ pub async fn find_or_register(
     deadline: Instant,
 ) -> Result<String, Failure> {
     let described = ecs.describe_task_definition(wanted.source, deadline).await;
-    let described = described.map_err(|error| explained(error.into_failure()))?;
+    let described = described.map_err(|error| explained(error.into_failure(), wanted))?;
     let Some(described) = described else {
         return Err(Failure::invalid_config(
             "config.run_task.taskDefinition",
@@ -84,7 +89,7 @@ pub async fn find_or_register(
     let family = request["family"].as_str().unwrap_or_default();
     loop {
         let known = ecs.describe_task_definition(family, deadline).await;
-        let known = known.map_err(|error| explained(error.into_failure()))?;
+        let known = known.map_err(|error| explained(error.into_failure(), wanted))?;
         if let Some(arn) = known.as_ref().and_then(arn) {
             return Ok(arn.to_owned());
         }
@@ -98,7 +103,7 @@ pub async fn find_or_register(
                 tracing::warn!(%error, "whether the task definition was registered is looked up");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(explained(error.into_failure())),
+            Err(error) => return Err(explained(error.into_failure(), wanted)),
         }
     }
 }
@@ -122,10 +127,15 @@ fn arn(answer: &Value) -> Option<&str> {
         .as_str()
 }
 
-fn explained(mut failure: Failure) -> Failure {
+fn explained(mut failure: Failure, wanted: Wanted<'_>) -> Failure {
+    let (what, policy) = if wanted.volumes.is_empty() {
+        ("a token in Secrets Manager", "fargate/token-policy.json")
+    } else {
+        ("mounts", "fargate_with_efs")
+    };
     if failure.code() == crate::wire::Code::PermissionDenied {
         failure.0.message = format!(
-            "{}; mounts need a copy of the task definition: the hub's policy for it is in deployments/fargate_with_efs",
+            "{}; {what} need a copy of the task definition: the hub's policy for it is in deployments/{policy}",
             failure.0.message
         );
     }
@@ -149,7 +159,25 @@ fn derive(described: &Value, wanted: Wanted<'_>) -> Result<Value, Failure> {
     for name in TOLD_ONLY {
         definition.remove(*name);
     }
-    if text("taskRoleArn").is_empty() && !wanted.has_role {
+    if !wanted.secrets.is_empty() {
+        let role = wanted.execution_role.map(Value::from);
+        let own = definition
+            .get("executionRoleArn")
+            .filter(|own| own.is_string());
+        let Some(role) = role.or_else(|| own.cloned()) else {
+            return Err(Failure::invalid_config(
+                FIELD,
+                format!(
+                    "{family} has no executionRoleArn; with one, and deployments/fargate/token-execution-role-policy.json for it, its tasks can read their token"
+                ),
+            ));
+        };
+        definition.insert("executionRoleArn".to_owned(), role);
+        let container = container_of(&mut definition, wanted.container)?;
+        token::add_to(container, wanted.secrets);
+    }
+    let mounts = !wanted.volumes.is_empty();
+    if mounts && text("taskRoleArn").is_empty() && !wanted.has_role {
         return Err(Failure::invalid_config(
             FIELD,
             format!(
@@ -296,6 +324,8 @@ mod tests {
             has_role: false,
             hub: "prod",
             volumes,
+            secrets: &[],
+            execution_role: None,
         }
     }
 

@@ -3,11 +3,12 @@
 use super::api::{Ecs, RunTaskAnswer};
 use super::config::{Config, RunTask};
 use super::record::{
-    self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, TAGGED, TASK_DEFINITION,
+    self, ADDRESS, CLUSTER, CONTAINER, ENDPOINT, PORT, REGION, RUN, SCHEME, SECRET, TAGGED,
+    TASK_DEFINITION,
 };
 use super::site::Cluster;
 use super::storage::Storage;
-use super::{console, definition, status};
+use super::{console, definition, status, vault};
 use crate::backend::{Created, Launch, Prepared, Record, Settled, Site, Then, names};
 use crate::cloud::CloudError;
 use crate::error::Failure;
@@ -43,6 +44,9 @@ pub struct TaskLaunch {
     /// What the server mounts, if anything.
     storage: Option<Storage>,
     container: Option<String>,
+    kms_key: Option<String>,
+    /// Whether the token may stand in a secret.
+    secret_left: bool,
 }
 
 impl TaskLaunch {
@@ -55,6 +59,9 @@ impl TaskLaunch {
         storage: Option<Storage>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
+        let resumed = earlier
+            .as_ref()
+            .is_some_and(|r| r.attempt == params.attempt);
         let (same, older) = match earlier {
             Some(record) if record.attempt == params.attempt => (Some(record), None),
             other => (None, other),
@@ -64,22 +71,31 @@ impl TaskLaunch {
             .or(older.as_ref())
             .map_or_else(|| names::key(&params.server), |record| record.key.clone());
         let run_task = RunTask::build(&config, params, &key)?;
+        let needs_copy = storage.is_some() || run_task.token.is_some();
         // A start that carries on may have had its RunTask answered by nobody.
-        let prepared =
-            |record: &Record| storage.is_none() || record.text(TASK_DEFINITION).is_some();
+        let prepared = |record: &Record| !needs_copy || record.text(TASK_DEFINITION).is_some();
         let in_doubt = same
             .as_ref()
             .is_some_and(|record| record.reference.is_none() && prepared(record));
-        let record = match same {
-            Some(record) => record,
-            None => new_record(params, &config, &ecs, key, now_ms)?,
+        let record = if let Some(record) = same {
+            record
+        } else {
+            let mut record = new_record(params, &config, &ecs, key, now_ms)?;
+            if run_task.token.is_some() {
+                record.own.insert(SECRET.to_owned(), Value::from(true));
+            }
+            record
         };
+        let secret_left = resumed && record::has_secret(&record);
         let name = record.text(CLUSTER).unwrap_or_default().to_owned();
         let container = config.container_name.clone();
+        let kms_key = config.token_kms_key.clone();
         let cluster = Arc::new(Cluster::new(ecs.clone(), name, config));
         Ok(Self {
             storage,
             container,
+            kms_key,
+            secret_left,
             ticket: Arc::new(ecs.ticket()),
             ecs,
             cluster,
@@ -116,6 +132,24 @@ impl TaskLaunch {
             .unwrap_or_else(|error| Err(lost(&error.to_string())));
         self.under_way = None;
         answer
+    }
+
+    /// Keeps the token where the task reads it; the container's secrets.
+    async fn put_secret(&mut self, deadline: Instant) -> Result<Vec<(String, String)>, Failure> {
+        let Some(token) = &self.run_task.token else {
+            return Ok(Vec::new());
+        };
+        self.secret_left = true;
+        let kept = vault::Kept {
+            key: &self.record.key,
+            hub: &self.record.hub,
+            attempt: &self.record.attempt,
+            text: token.text(),
+            kms_key: self.kms_key.as_deref(),
+            tags: self.run_task.tags(),
+        };
+        let arn = self.ecs.vault.put(&kept, deadline).await?;
+        Ok(token.references(&arn))
     }
 
     fn judge(&mut self, answer: Answer) -> Created {
@@ -229,6 +263,10 @@ impl Launch for TaskLaunch {
         self.record.reference.is_some() || self.under_way.is_some() || self.in_doubt
     }
 
+    fn leaves_more(&self) -> bool {
+        self.secret_left
+    }
+
     fn warnings(&self) -> &[String] {
         &self.run_task.warnings
     }
@@ -245,18 +283,25 @@ impl Launch for TaskLaunch {
         Box::pin(async move {
             // What an earlier try of this start has asked RunTask for is asked for again, to the byte.
             let known = self.record.text(TASK_DEFINITION).is_some();
-            let Some(storage) = self.storage.as_ref().filter(|_| !known) else {
+            let needs_copy = self.storage.is_some() || self.run_task.token.is_some();
+            if known || !needs_copy {
                 return Ok(Prepared::default());
+            }
+            let (volumes, left_out) = match &self.storage {
+                Some(storage) => storage.find_or_make(deadline).await?,
+                None => Default::default(),
             };
-            let (volumes, left_out) = storage.find_or_make(deadline).await?;
+            let secrets = self.put_secret(deadline).await?;
             let wanted = definition::Wanted {
                 source: self.run_task.task_definition(),
                 container: self.container.as_deref(),
                 has_role: self.run_task.has_role(),
                 hub: &self.record.hub,
                 volumes: &volumes,
+                secrets: &secrets,
+                execution_role: self.run_task.execution_role(),
             };
-            let definition = if volumes.is_empty() {
+            let definition = if volumes.is_empty() && secrets.is_empty() {
                 wanted.source.to_owned()
             } else {
                 definition::find_or_register(&self.ecs, wanted, deadline).await?

@@ -39,7 +39,7 @@ pub fn checks(described: &Value, config: &Config) -> Vec<Check> {
     let overrides = config.run_task.as_ref().and_then(|r| r.get("overrides"));
     let role = overrides.map_or(&Value::Null, |all| &all["executionRoleArn"]);
     let role = role.as_str().or(definition["executionRoleArn"].as_str());
-    checks.push(execution_role(role));
+    checks.push(execution_role(role, config.keeps_tokens()));
     checks
 }
 
@@ -117,8 +117,25 @@ fn log_options(server: &Value) -> Check {
 
 /// "Amazon ECS task execution IAM role": needed for images of ECR, for awslogs and for secrets; ECS itself refuses to register a
 /// definition for Fargate that lacks one it needs.
-fn execution_role(role: Option<&str>) -> Check {
+fn execution_role(role: Option<&str>, reads_tokens: bool) -> Check {
     const NAME: &str = "execution role";
+    const FOR_TOKENS: &str = "deployments/fargate/token-execution-role-policy.json";
+    if reads_tokens {
+        return role.map_or_else(
+            || {
+                let found = "none: token_in \"secrets_manager\" needs one that reads the token";
+                let hint =
+                    format!("Register a revision with an executionRoleArn that has {FOR_TOKENS}.");
+                Check::bad(NAME, &found, &hint)
+            },
+            |role| {
+                let found = format!(
+                    "{role}; whether it may secretsmanager:GetSecretValue only a start shows"
+                );
+                Check::unseen(NAME, &found, &format!("See that it has {FOR_TOKENS}."))
+            },
+        );
+    }
     role.map_or_else(
         || {
             let found = "none: the image must be one that everybody may pull, and logs cannot be written";

@@ -1,7 +1,7 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `interfaces` finds public addresses and `services` opens what is not ECS, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `interfaces` finds public addresses, `token` and `vault` keep tokens out of what ECS shows and `services` opens what is not ECS, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
@@ -20,6 +20,8 @@ mod site;
 mod status;
 mod storage;
 mod task;
+mod token;
+mod vault;
 
 use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings, Tidying};
 use crate::cloud::aws::{AccountSettings, Credentials, JsonService, ServiceId, ServiceName};
@@ -236,16 +238,23 @@ impl Backend for Fargate {
             let now_ms = self.surroundings.context.now_ms();
             let opened = async {
                 let config = Config::read(settings.config)?;
-                if config.storage.is_none() {
+                if config.storage.is_none() && !config.keeps_tokens() {
                     return Ok(None);
                 }
-                self.ecs(&config, settings, None).await.map(Some)
+                let ecs = self.ecs(&config, settings, None).await?;
+                Ok(Some((ecs, config.keeps_tokens())))
             };
-            match opened.await {
-                Ok(Some(ecs)) => copies::deregister_old(&ecs, &tidying, now_ms, deadline).await,
-                Ok(None) => Vec::new(),
-                Err(failure) => vec![failure],
+            let (ecs, keeps_tokens) = match opened.await {
+                Ok(Some(opened)) => opened,
+                Ok(None) => return Vec::new(),
+                Err(failure) => return vec![failure],
+            };
+            let mut errors = Vec::new();
+            if keeps_tokens {
+                errors = ecs.vault.sweep(&tidying, now_ms, deadline).await;
             }
+            errors.extend(copies::deregister_old(&ecs, &tidying, now_ms, deadline).await);
+            errors
         })
     }
 

@@ -29,6 +29,14 @@ pub const TAGGED: &str = "tagged";
 /// The task definition with the mounts, where there are some: RunTask asks for it in place of the admin's.
 pub const TASK_DEFINITION: &str = "task_definition";
 
+/// Whether its token is kept in Secrets Manager, in a secret that is named after the key; else not there.
+pub const SECRET: &str = "secret";
+
+/// Whether a secret may be left of this server.
+pub fn has_secret(record: &Record) -> bool {
+    record.own.get(SECRET).and_then(Value::as_bool) == Some(true)
+}
+
 /// The record in a start's state, if there is one.
 pub fn earlier(params: &StartParams) -> Result<Option<Record>, Failure> {
     params

@@ -2,7 +2,7 @@
 
 use super::api::{Ecs, MOST_TASKS_A_CALL};
 use super::config::{Address, Config};
-use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task};
+use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task, has_secret};
 use super::status;
 use super::task::Task;
 use crate::backend::{Found, Record, Sighting, Site, names, tags};
@@ -253,6 +253,26 @@ impl Site for Cluster {
                 Ok(_) => Ok(Phase::Stopping),
                 Err(error) if blames_one(&error) => self.gone_or(error, record, deadline).await,
                 Err(error) => Err(error.into_failure()),
+            }
+        })
+    }
+
+    fn sweep<'a>(
+        &'a self,
+        record: &'a Record,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            if !has_secret(record) && !self.config.keeps_tokens() {
+                return Ok(());
+            }
+            match self.ecs.vault.remove(&record.key, deadline).await {
+                // The server is down and its token ended: to try again for ever would help nobody.
+                Err(failure) if failure.code() == Code::PermissionDenied => {
+                    tracing::warn!(key = record.key, %failure, "the secret with the server's token stays; the hub's policy for it is in deployments/fargate/token-policy.json");
+                    Ok(())
+                }
+                removed => removed,
             }
         })
     }

@@ -90,6 +90,10 @@ const STATES: &[(&str, &str, Phase, u8, &str, u64)] = &[
 /// How the stoppedReason of a task begins whose EFS volumes were not mounted (aws/copilot-cli issue 5419).
 const NOT_MOUNTED: &str =
     "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes";
+/// The same of a task whose secrets or whose image's credentials could not be read (the page below).
+const NOT_PULLED: &str = "ResourceInitializationError: unable to pull secrets or registry auth";
+/// The same then ("Resolve ResourceInitializationError errors when you pull secrets" in AWS re:Post, ecs-unable-to-pull-secrets).
+const NOT_PULLED_ADVICE: &str = "see that the execution role may secretsmanager:GetSecretValue of the secrets cloudspawner/* (deployments/fargate/token-execution-role-policy.json; with a KMS key of your own kms:Decrypt, too), and that the tasks' subnets and security groups have a way to Secrets Manager and to the image's registry";
 /// What an admin can look at then ("Amazon EFS volumes" in the ECS Developer Guide; EFS User Guide, "Troubleshooting mount
 /// issues").
 const NOT_MOUNTED_ADVICE: &str = "see that the file system has a mount target in each availability zone of the task's subnets and in their VPC, that its security group lets the tasks in on port 2049, and that the task role's and the file system's policies allow elasticfilesystem:ClientMount through this access point";
@@ -205,7 +209,12 @@ pub fn report(task: &Task, record: &Record) -> Report {
         reason: down.then(|| reason(task)).flatten(),
         ending: down.then(|| ending(task, record)),
         look_again: Duration::from_millis(look_again_ms),
-        cleanup: Cleanup::None,
+        // Its token is still kept.
+        cleanup: if phase == Phase::Exited && record::has_secret(record) {
+            Cleanup::Needed
+        } else {
+            Cleanup::None
+        },
         last_activity: None,
     }
 }
@@ -290,6 +299,9 @@ fn ending(task: &Task, record: &Record) -> Failure {
         });
     let failure = match task.stopped_reason.as_deref() {
         Some(reason) if reason.starts_with(NOT_MOUNTED) => failure.because(NOT_MOUNTED_ADVICE),
+        Some(reason) if reason.starts_with(NOT_PULLED) && record::has_secret(record) => {
+            failure.because(NOT_PULLED_ADVICE)
+        }
         _ => failure,
     };
     match user_message {

@@ -52,6 +52,12 @@ const CODES: &[(&str, Code)] = &[
     // "Returned if the file system's lifecycle state is not \"available\"": it is being made, changed or removed.
     ("IncorrectFileSystemLifeCycleState", Code::Unavailable),
     ("InternalServerError", Code::Unavailable),
+    // Secrets Manager's own (each action's "Errors" in its API Reference).
+    ("ResourceExistsException", Code::Conflict),
+    ("InvalidRequestException", Code::Conflict),
+    ("EncryptionFailure", Code::InvalidConfig),
+    ("DecryptionFailure", Code::InvalidConfig),
+    ("InternalServiceError", Code::Unavailable),
 ];
 
 /// Codes that ECS also wraps another service's answer into, with that service's own code in the sentence:

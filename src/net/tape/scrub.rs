@@ -123,13 +123,17 @@ impl Scrubber {
     }
 }
 
-/// Field names as the clouds spell them. `clientToken` and `nextToken` name a request and a page, and open nothing;
+/// Field names as the clouds spell them. `clientToken`, `nextToken` and `SecretId` name a request, a page and a secret, and open nothing;
 /// `computeInstanceAuthorizationType` is "personal".
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !matches!(
         name.as_str(),
-        "clienttoken" | "nexttoken" | "computeinstanceauthorizationtype"
+        "clienttoken"
+            | "clientrequesttoken"
+            | "nexttoken"
+            | "secretid"
+            | "computeinstanceauthorizationtype"
     ) && [
         "token",
         "secret",

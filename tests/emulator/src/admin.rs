@@ -1,5 +1,6 @@
 //! The unsigned endpoint under `/_emulator/` by which a test sets faults and settings and sees what happened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,10 @@ pub fn routes() -> Router<Arc<Emulator>> {
         .route("/_emulator/calls/reset", post(reset_calls))
         .route("/_emulator/settings", get(settings).post(change_settings))
         .route("/_emulator/roles/{name}", put(set_role))
-        .route("/_emulator/secrets", post(add_secrets))
+        .route(
+            "/_emulator/secrets",
+            get(secrets).post(add_secrets).delete(forget_secrets),
+        )
         .route("/_emulator/reset", post(reset))
         .merge(efs::admin::routes())
 }
@@ -114,6 +118,7 @@ fn row(task: &Task, now_ms: u64) -> Value {
         "exit_code": end.and_then(|end| end.exit_code),
         "pid": pid,
         "mounts": task.mounts,
+        "secrets": task.secrets.iter().cloned().collect::<BTreeMap<_, _>>(),
         "forgotten": task.forgotten,
     })
 }
@@ -228,6 +233,17 @@ async fn set_role(State(emulator): Emu, Path(name): Path<String>, body: String) 
         }
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Every secret with all that is known of it.
+async fn secrets(State(emulator): Emu) -> Json<Secrets> {
+    Json(emulator.world().secrets.clone())
+}
+
+/// None is there any more, as after the time in which they could be restored.
+async fn forget_secrets(State(emulator): Emu) -> Json<Value> {
+    emulator.world().secrets.clear();
+    Json(json!({}))
 }
 
 /// Secrets by their names: each has a `SecretString` or a `SecretBinary`.

@@ -229,6 +229,9 @@ async fn before(
             let message = fault.message.clone().unwrap_or_default();
             match fault.code.as_deref() {
                 Some("InvalidParameterException") => ApiError::invalid(message),
+                Some("InvalidRequestException") => {
+                    ApiError::new("InvalidRequestException", message)
+                }
                 _ => ApiError::client(message),
             }
         }

@@ -24,6 +24,7 @@ mod server;
 mod signature;
 mod sts;
 mod tasks;
+mod vault;
 mod world;
 
 use std::io::Write;

@@ -43,6 +43,8 @@ pub struct Task {
     pub subnet: Option<String>,
     /// Its EFS volumes.
     pub mounts: Vec<Mount>,
+    /// Variables that its main container gets from secrets.
+    pub secrets: Vec<(String, String)>,
     pub attachment_id: String,
     pub network_interface_id: String,
     pub mac: String,

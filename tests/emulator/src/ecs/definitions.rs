@@ -216,6 +216,20 @@ impl Definitions {
                 "Fargate requires that 'cpu' and 'memory' be defined at the task level.",
             ));
         }
+        let has_secrets = |container: &Value| {
+            let secrets = container["secrets"].as_array();
+            secrets.is_some_and(|secrets| !secrets.is_empty())
+        };
+        if containers.iter().any(has_secrets) && request["executionRoleArn"].is_null() {
+            return Err(ApiError::client(
+                "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+            ));
+        }
+        if containers.iter().any(names_twice) {
+            return Err(ApiError::client(
+                "The secret name must be unique and not shared with any new or existing environment variables set on the container.",
+            ));
+        }
         volumes::check(&request, for_fargate)?;
         let definition = self.add(&family, request, now_ms);
         Ok(json!({ "taskDefinition": definition.body, "tags": definition.tags }))
@@ -237,4 +251,13 @@ impl Definitions {
         }
         Ok(answer)
     }
+}
+
+/// Whether a container has a variable and a secret of one name.
+fn names_twice(container: &Value) -> bool {
+    let names = ["environment", "secrets"].map(|list| {
+        let items = container[list].as_array().into_iter().flatten();
+        items.map(|item| item["name"].clone()).collect::<Vec<_>>()
+    });
+    names[1].iter().any(|name| names[0].contains(name))
 }

@@ -15,6 +15,7 @@ use crate::faults::{Fault, Kind};
 use crate::identity::random_hex;
 use crate::lifecycle::{End, Timeline};
 use crate::run;
+use crate::secrets;
 use crate::tasks::{Process, Task, TokenUse};
 use crate::world::World;
 
@@ -128,8 +129,10 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
     let (mut timeline, running_ms) = Timeline::begin(call.now_ms, &delays);
     let early = call.fault.filter(|fault| fault.kind == Kind::EarlyStop);
     let mounts = mount::of_task(emulator, world, new.definition, new.request, running_ms);
+    let secrets = secrets::of_task(emulator, world, new.definition, new.request);
+    let failed = mounts.as_ref().err().or(secrets.as_ref().err()).cloned();
     let end = early.map_or_else(
-        || mounts.as_ref().err().cloned().map(End::failed_to_start),
+        || failed.map(End::failed_to_start),
         |fault| Some(early_end(fault)),
     );
     let mut process = Process::None;
@@ -161,6 +164,7 @@ fn start(call: Call<'_>, new: New<'_>, world: &mut World) -> Task {
         capacity_provider: capacity_provider(new.request),
         subnet: subnets[0].as_str().map(ToOwned::to_owned),
         mounts: mounts.unwrap_or_default(),
+        secrets: secrets.unwrap_or_default(),
         attachment_id: uuid(),
         network_interface_id: format!("eni-{}", random_hex(17)),
         mac: format!(

@@ -63,6 +63,7 @@ impl Command {
                 environment.insert(name.to_owned(), value);
             }
         }
+        environment.extend(task.secrets.iter().cloned());
         if let Some(url) = environment.get_mut(SERVICE_URL) {
             *url = with_host(url, task.address);
         }
