@@ -46,7 +46,8 @@ def test_a_server_asks_the_hub_by_a_token_that_run_task_never_saw(world: Emulato
         assert token not in hub.log()
         assert len(alive(world)) == 1
         world.end(task)
-        wait_for("the hub knows and has cleaned up", lambda: not alive(world))
+        wait_for("the hub has cleaned up", lambda: not alive(world))
+        wait_for("the hub knows", lambda: hub.server("ada") is None)
         assert hub.spawn("ada").status_code in (201, 202)
         wait_for("her next server is ready", lambda: hub.is_ready("ada"), 90, 0.5)
         assert world.tasks()[-1]["secrets"]["JUPYTERHUB_API_TOKEN"] != token
