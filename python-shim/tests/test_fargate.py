@@ -186,6 +186,7 @@ def test_a_token_out_of_sight_and_a_public_address_are_asked_for(make_spawner: M
     )
     assert spawner.gc_config()["token_in"] == "secrets_manager"
     assert {"token_kms_key", "address"}.isdisjoint(spawner.gc_config())
+    assert make_spawner("c").gc_config([{"token_in": "secrets_manager"}])["token_in"] == "secrets_manager"
     assert not [name for name in make_spawner("b").cloud_config() if name.startswith("token")]
 
 

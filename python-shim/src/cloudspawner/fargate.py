@@ -315,6 +315,8 @@ class Fargate(Cloud):
         if chosen := [name for override in overrides for name in _clusters(override)]:
             known = config.get("clusters", [])
             config["clusters"] = list(dict.fromkeys([*known, *self._expanded("clusters", chosen)]))
+        if any(override.get("token_in") == "secrets_manager" for override in overrides):
+            config["token_in"] = "secrets_manager"  # noqa: S105 - it says where tokens are
         if file_system := self.storage.get("file_system_id"):
             # Homes need copies of the task definition, of which gc retires the old ones.
             config["storage"] = {"file_system_id": self._filled_in("storage", file_system)}
