@@ -53,10 +53,11 @@ SEED ?= 1
 campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	$(PYTEST) -n 2 -rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
-## soak: 200 servers and a cloud with faults for MINUTES=60
+## soak: 200 servers and a cloud with faults for MINUTES=60; CLOUD=azure_ml is the other one
 MINUTES ?= 60
+CLOUD ?= fargate
 soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
-	$(PYTEST) tests/soak --minutes $(MINUTES)
+	$(PYTEST) tests/soak --minutes $(MINUTES) --cloud $(CLOUD)
 
 ## fuzz: what reads others' bytes, with CASES changed inputs a test (`make test` gives 256); a failure is kept and tried again
 CASES ?= 100000

@@ -10,5 +10,6 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option."""
+    """How long, and before which cloud."""
     parser.addoption("--minutes", type=float, default=60.0, help="how long to soak")
+    parser.addoption("--cloud", choices=["fargate", "azure_ml"], default="fargate", help="the simulated cloud")

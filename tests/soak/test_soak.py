@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from support import crowds
-from support.crowds import Fargate
+from support.crowds import Cloud
 from support.hub import Hub, wait_for
 
 USERS = [f"user{number:03}" for number in range(200)]
 SAMPLE_SECONDS = 5.0
 FAULTS = ["throttle", "error_500", "error_503", "cut_before", "reply_lost", "slow", "truncated"]
-ACTIONS = ["RunTask", "DescribeTasks", "StopTask", "ListTasks"]
 # The thirds of a run that are compared are medians; what is left is a page or two of the allocators.
 GROWTH, GROWTH_BYTES, GROWTH_FILES = 1.05, 4_000_000, 10
 
@@ -26,13 +25,13 @@ def sample(pid: int) -> tuple[int, int]:
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def disturb(there: Fargate, hub: Hub, dice: random.Random) -> None:
+def disturb(there: Cloud, hub: Hub, dice: random.Random) -> None:
     """A fault or two, and a few people who come or go."""
     there.heal()
     for _ in range(2):
         kind = dice.choice(FAULTS)
         more = {"delay_ms": 2000} if kind == "slow" else {}
-        there.emulator.fault(dice.choice(ACTIONS), kind, count=dice.randint(1, 5), **more)
+        there.fault(dice.choice(there.calls), kind, count=dice.randint(1, 5), **more)
     ready = hub.ready_users()
     for user in dice.sample(USERS, 3):
         answer = hub.unspawn(user) if user in ready else hub.spawn(user)
@@ -45,8 +44,7 @@ def test_memory_and_files_of_hub_and_program_stay_flat(
     minutes = request.config.getoption("--minutes")
     dice = random.Random("soak")
     samples: dict[str, list[tuple[int, int]]] = {"hub": [], "program": []}
-    with crowds.cloud("fargate") as there:
-        assert isinstance(there, Fargate)
+    with crowds.cloud(request.config.getoption("--cloud")) as there:
         hub = crowds.hub_before(there, tmp_path, "c.CloudSpawner.gc_interval = 20\nc.CloudSpawner.gc_min_age = 30\n")
         try:
             hub.start()
@@ -76,7 +74,7 @@ def test_memory_and_files_of_hub_and_program_stay_flat(
         )
         with capsys.disabled():
             print(
-                f"\n{who}, {minutes:g} minutes, {len(seen)} samples: {early[0] / 1e6:.1f} then {late[0] / 1e6:.1f} MB, "
+                f"\n{there.name}, {who}, {minutes:g} minutes, {len(seen)} samples: {early[0] / 1e6:.1f} then {late[0] / 1e6:.1f} MB, "
                 f"{early[1]:.0f} then {late[1]:.0f} open files (medians of the second and of the last third)"
             )
         assert late[0] <= early[0] * GROWTH + GROWTH_BYTES, f"{who}'s memory grows"

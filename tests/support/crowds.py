@@ -46,6 +46,7 @@ class Fargate:
     emulator: Emulator
     port: int
     name = "fargate"
+    calls = ("RunTask", "DescribeTasks", "StopTask", "ListTasks")
 
     def config(self, hub_id: str = "crowd") -> str:
         """A hub's configuration."""
@@ -56,9 +57,13 @@ class Fargate:
         """Key and name of everything that nobody has asked to stop."""
         return [(task["started_by"], task["arn"]) for task in self.emulator.alive() if task["status"] != "STOPPED"]
 
+    def fault(self, call: str, kind: str, **more: object) -> None:
+        """Something goes wrong with one of `calls` from now on."""
+        self.emulator.fault(call, kind, **more)
+
     def refuse_stops(self) -> None:
         """No stop is accepted from now on."""
-        self.emulator.fault("StopTask", "access_denied", count=None)
+        self.fault("StopTask", "access_denied", count=None)
 
     def heal(self) -> None:
         """All is well again."""
@@ -72,6 +77,7 @@ class AzureMl:
     emulator: Azure
     port: int
     name = "azure_ml"
+    calls = ("computes.put", "computes.get", "computes.list", "computes.start", "computes.stop")
 
     def config(self, hub_id: str = "crowd") -> str:
         """A hub's configuration."""
@@ -102,9 +108,13 @@ c.AMLSpawner.redirect_listen = "127.0.0.1:{self.port}"
         rows = [row for row in self.emulator.instances() if row["state"] not in down]
         return [(row["tags"].get("cloudspawner-key", ""), row["name"]) for row in rows]
 
+    def fault(self, call: str, kind: str, **more: object) -> None:
+        """Something goes wrong with one of `calls` from now on."""
+        self.emulator.azure_fault(call, kind, **more)
+
     def refuse_stops(self) -> None:
         """No stop is accepted from now on."""
-        self.emulator.azure_fault("computes.stop", "access_denied", count=None)
+        self.fault("computes.stop", "access_denied", count=None)
 
     def heal(self) -> None:
         """All is well again."""
