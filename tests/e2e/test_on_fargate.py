@@ -27,29 +27,38 @@ def ecs(tmp_path: Path) -> Iterator[Emulator]:
         yield emulator
 
 
-def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(
-    ecs: Emulator, tmp_path: Path
-) -> None:
+def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(tmp_path: Path) -> None:
     name, token = "fargate_named_servers_api", "a-token-of-the-vault"
-    with on_fargate.hub_of(name, ecs, tmp_path, SPAWNER_API_TOKEN=token) as hub:
-        folder = deployments.FOLDER / name
-        (command,) = re.findall(r"^ +(.* python start_server.py .*)$", (folder / "README.md").read_text(), re.MULTILINE)
-        env = {**os.environ, "SPAWNER_API_TOKEN": token, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api"}
+    policies = {"policy": "fargate", "service-token-policy": name}
+    files = [Path(deployments.policy(policy, tmp_path, deployment=where)) for policy, where in policies.items()]
+    allowed = {
+        "Version": "2012-10-17",
+        "Statement": [statement for file in files for statement in json.loads(file.read_text())["Statement"]],
+    }
+    (tmp_path / "allowed.json").write_text(json.dumps(allowed))
+    with on_fargate.world(str(tmp_path / "allowed.json")) as ecs:
+        # Secrets Manager ends each ARN with six characters of its own.
+        arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jupyterhub/spawner-admin-a1b2c3"
+        ecs.admin("secrets", {"jupyterhub/spawner-admin": {"SecretString": token, "ARN": arn}})
+        with on_fargate.hub_of(name, ecs, tmp_path) as hub:
+            folder = deployments.FOLDER / name
+            (command,) = re.findall(r"^ +(.* python start_server.py .*)$", (folder / "README.md").read_text(), re.MULTILINE)
+            env = {**os.environ, "SPAWNER_API_TOKEN": token, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api"}
 
-        def started(command: str) -> tuple[int, list[str]]:
-            words = ["bash", "-c", command]
-            done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
-            assert done.stderr == ""
-            return done.returncode, done.stdout.splitlines()
+            def started(command: str) -> tuple[int, list[str]]:
+                words = ["bash", "-c", command]
+                done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
+                assert done.stderr == ""
+                return done.returncode, done.stdout.splitlines()
 
-        code, lines = started(command)
-        assert (code, lines[-1]) == (0, "/user/ada/training/")
-        assert len(lines) > 2, "the stages"
-        assert started(command) == (0, ["/user/ada/training/"]), "a second time it is there already"
-        assert ecs.calls("RunTask") == 1
-        code, lines = started(command.replace("training", "'Not A Name'"))
-        assert (code, lines[0][:5]) == (1, "400: "), lines
-        assert token not in hub.log()
+            code, lines = started(command)
+            assert (code, lines[-1]) == (0, "/user/ada/training/")
+            assert len(lines) > 2, "the stages"
+            assert started(command) == (0, ["/user/ada/training/"]), "a second time it is there already"
+            assert ecs.calls("RunTask") == 1
+            code, lines = started(command.replace("training", "'Not A Name'"))
+            assert (code, lines[0][:5]) == (1, "400: "), lines
+            assert token not in hub.log()
 
 
 def test_somebody_logs_in_by_entra_id_and_gets_a_task_that_bears_their_name(ecs: Emulator, tmp_path: Path) -> None:
