@@ -25,8 +25,8 @@ from typing import Any
 PACKAGES = {"ours": "cloudspawner", "peer": "fargatespawner"}
 # How long the loop's own watch sleeps; what it oversleeps is a stall.
 TICK_MS = 1
-# Nothing that is asked takes as long, unless it never ends.
-PATIENCE_S = 240
+# Nothing that is asked takes as long, on a busy machine either, unless it never ends.
+PATIENCE_S = 600
 
 Json = dict[str, Any]
 

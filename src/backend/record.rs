@@ -38,21 +38,24 @@ impl Record {
     /// # Errors
     /// `state_unreadable`, with what is wrong with it.
     pub fn read(state: Value, backend: &str) -> Result<Self, Failure> {
-        let state: State = serde_path_to_error::deserialize(state)
-            .map_err(|e| unreadable(format!("has no good {}", e.path())))?;
-        if state.v != VERSION {
+        let Value::Object(mut state) = state else {
+            return Err(unreadable("is no object"));
+        };
+        let version: u64 = take(&mut state, "v")?;
+        if version != VERSION {
             return Err(unreadable(format!(
-                "has version {}, and {VERSION} is the newest that is known",
-                state.v
+                "has version {version}, and {VERSION} is the newest that is known"
             )));
         }
-        if state.backend != backend {
+        let writer: String = take(&mut state, "backend")?;
+        if writer != backend {
             return Err(unreadable(format!(
-                "was written by backend {:?}, not {backend:?}",
-                state.backend
+                "was written by backend {writer:?}, not {backend:?}"
             )));
         }
-        let mut data = state.data;
+        let Some(Value::Object(mut data)) = state.remove("data") else {
+            return Err(unreadable("has no good data"));
+        };
         let record = Self {
             key: take(&mut data, "key")?,
             hub: take(&mut data, "hub")?,
@@ -105,14 +108,14 @@ fn unreadable(why: impl std::fmt::Display) -> Failure {
     Failure::new(Code::StateUnreadable, format!("the stored state {why}"))
 }
 
-/// Moves a field out of `data`; what is left there is the backend's own. A hub's polls bring thousands of records, and
-/// serde's `flatten` would copy each of them twice.
+/// Moves a field out of a state or its data; what is left in the data is the backend's own. A hub's polls bring thousands of
+/// records, and to read them as a whole would copy each of them twice.
 fn take<T: Default + DeserializeOwned>(
-    data: &mut Map<String, Value>,
+    from: &mut Map<String, Value>,
     name: &str,
 ) -> Result<T, Failure> {
-    let Some(value) = data.remove(name) else {
+    let Some(value) = from.remove(name) else {
         return Ok(T::default());
     };
-    T::deserialize(value).map_err(|_| unreadable(format!("has no good data.{name}")))
+    T::deserialize(value).map_err(|_| unreadable(format!("has no good {name}")))
 }

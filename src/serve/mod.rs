@@ -13,6 +13,7 @@ use crate::ops::{Link, Ops};
 use crate::redact::Redactor;
 use crate::wire::reply::{CancelResult, Outcome};
 use crate::wire::{Code, Request};
+use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,32 +37,35 @@ impl Service {
         link: &Link,
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
+        // Boxed, since what they wait with is large, and a poll, of which a hub has thousands, would take as much room as a start.
         let ops = &self.ops;
         Ok(match request {
-            Request::Start(params) => Outcome::Start(ops.start(&params, link, deadline).await?),
+            Request::Start(params) => {
+                Outcome::Start(ops.start(&params, link, deadline).boxed().await?)
+            }
             // A stop goes on whatever its caller wishes meanwhile.
-            Request::Stop(params) => Outcome::Stop(ops.stop(params, deadline).await?),
+            Request::Stop(params) => Outcome::Stop(ops.stop(params, deadline).boxed().await?),
             Request::Poll(params) => {
-                Outcome::Poll(unless_cancelled(link, ops.poll(params, deadline)).await?)
+                Outcome::Poll(unless_cancelled(link, ops.poll(params, deadline).boxed()).await?)
             }
             Request::Gc(params) => {
-                let gc = in_time(deadline, ops.gc(&params, deadline));
+                let gc = in_time(deadline, ops.gc(&params, deadline).boxed());
                 Outcome::Gc(unless_cancelled(link, gc).await?)
             }
             Request::Check(params) => {
-                let check = in_time(deadline, ops.check(&params));
+                let check = in_time(deadline, ops.check(&params).boxed());
                 Outcome::Check(unless_cancelled(link, check).await?)
             }
             Request::Share(params) => {
-                let share = in_time(deadline, ops.share(&params, deadline));
+                let share = in_time(deadline, ops.share(&params, deadline).boxed());
                 Outcome::Share(unless_cancelled(link, share).await?)
             }
             Request::Options(params) => {
-                let options = in_time(deadline, ops.options(&params, deadline));
+                let options = in_time(deadline, ops.options(&params, deadline).boxed());
                 Outcome::Options(unless_cancelled(link, options).await?)
             }
             Request::Logs(params) => {
-                let logs = in_time(deadline, ops.logs(&params, deadline));
+                let logs = in_time(deadline, ops.logs(&params, deadline).boxed());
                 let mut logs = unless_cancelled(link, logs).await?;
                 for line in &mut logs.lines {
                     line.message = self.redactor.clean(&line.message).into_owned();
@@ -69,7 +73,7 @@ impl Service {
                 Outcome::Logs(logs)
             }
             Request::List(params) => {
-                Outcome::List(unless_cancelled(link, ops.list(&params, deadline)).await?)
+                Outcome::List(unless_cancelled(link, ops.list(&params, deadline).boxed()).await?)
             }
             Request::Stats(_) => Outcome::Stats(ops.stats()),
             // The daemon answers it; a process with one request has nothing to cancel.
