@@ -8,6 +8,7 @@ what a hub does for a server besides (its own queries, its proxy's routes) is th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -223,33 +224,35 @@ class Spawners:
 
     async def begin(self) -> list[Json]:
         """Start those that were made."""
+        return await asyncio.gather(*map(self._start, self.made))
 
-        async def one(spawner: Any) -> Json:
-            try:
-                url, error = await spawner.start(), None
-            except Exception as failure:
-                url, error = "", repr(failure)
-            return {"user": spawner.user.name, "returned_at_ms": time.time() * 1000, "url": url, "error": error}
-
-        return await asyncio.gather(*map(one, self.made))
+    async def _start(self, spawner: Any) -> Json:
+        try:
+            url, error = await spawner.start(), None
+        except Exception as failure:
+            url, error = "", repr(failure)
+        return {"user": spawner.user.name, "returned_at_ms": time.time() * 1000, "url": url, "error": error}
 
     async def storm(self, *, count: int) -> Json:
-        """Start so many at once; what fails is cleaned up as the hub does it (`User.stop`): by poll, then stop.
+        """Start so many at once; what fails is cleaned up as the hub does it (`User.stop`): by a poll, then a stop.
 
         Returns:
             how many failed, and the seconds until the last of the others had its address.
         """
+
+        async def one(spawner: Any) -> Json:
+            answer = await self._start(spawner)
+            if answer["error"]:
+                with contextlib.suppress(Exception):  # the hub logs it
+                    if await spawner.poll() is None:
+                        await spawner.stop()
+            return answer
+
         await self.make(count)
         began_ms = time.time() * 1000
-        answers = await self.begin()
-        failed = [spawner for spawner, answer in zip(self.made, answers, strict=True) if answer["error"]]
-        await asyncio.gather(*map(self._clean_up, failed), return_exceptions=True)
-        last_ms = max((answer["returned_at_ms"] for answer in answers if not answer["error"]), default=began_ms)
-        return {"failed": len(failed), "last_s": (last_ms - began_ms) / 1000}
-
-    async def _clean_up(self, spawner: Any) -> None:
-        if await spawner.poll() is None:
-            await spawner.stop()
+        answers = await asyncio.gather(*map(one, self.made))
+        returned = [answer["returned_at_ms"] for answer in answers if not answer["error"]]
+        return {"failed": count - len(returned), "last_s": (max(returned, default=began_ms) - began_ms) / 1000}
 
     async def stop(self) -> None:
         """Stop all of them."""
