@@ -19,6 +19,8 @@ use tokio::time::Instant;
 /// A server that nobody asked about for this long, or for three times what its caller accepts, leaves its group
 /// (protocol, poll).
 const LEAVES_AFTER: Duration = Duration::from_mins(2);
+/// What polls accept until one says it, by JupyterHub's own interval: the first after a hub's restart does not tell when the next comes.
+const USUAL_AGE: Duration = Duration::from_secs(27);
 /// The pause of a start before it looks for the first time, and after an answer that told nothing.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// The longest pause of a start while the cloud does not answer.
@@ -47,7 +49,7 @@ struct Member {
     /// Whether a poll waits for the next refresh.
     wanted: bool,
     asked: Instant,
-    /// What its last poll accepted.
+    /// What its last poll accepted that accepted anything.
     max_age: Duration,
     followers: u32,
 }
@@ -200,7 +202,7 @@ impl Group {
             known_at: None,
             wanted: false,
             asked: Instant::now(),
-            max_age: Duration::ZERO,
+            max_age: USUAL_AGE,
             followers: 0,
         });
         if member.record != *record {
