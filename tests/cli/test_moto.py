@@ -63,6 +63,17 @@ def test_a_server_is_found_by_its_key_and_stopped(moto: Moto) -> None:
     assert program.run("poll", poll, env).result["servers"][0]["phase"] in ("stopping", "exited", "gone")
 
 
+def test_check_reads_its_subnets_and_route_tables(moto: Moto) -> None:
+    settings = ask.config(run_task=moto.run_task(), clusters=[moto.world["cluster"]], container_name=container_of(moto))
+    ec2 = boto3.client("ec2", **clients(moto.env()))
+    ec2.describe_route_tables()  # Moto takes seconds to load what answers it.
+    ec2.close()
+    checks = program.run("check", ask.check(config=settings), moto.env()).result["checks"]
+    found = [check["name"] for check in checks if "subnet" in check["name"]]
+    subnets = settings["run_task"]["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+    assert sorted(found) == sorted(f"way out of {subnet}" for subnet in subnets)
+
+
 def test_a_servers_public_address_is_the_one_that_ec2_tells(moto: Moto) -> None:
     run_task = moto.run_task()
     network = {**run_task["networkConfiguration"]["awsvpcConfiguration"], "assignPublicIp": "ENABLED"}

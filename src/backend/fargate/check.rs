@@ -3,7 +3,7 @@
 use super::Fargate;
 use super::api::Ecs;
 use super::config::{Address, Config};
-use super::made_from;
+use super::{made_from, network};
 use crate::backend::{Look, Settings};
 use crate::cloud::aws::{Account, AccountSettings, Credentials, sts};
 use crate::error::Failure;
@@ -269,6 +269,7 @@ async fn ask(
         checks.extend(permissions(&ecs, cluster, deadline).await);
     }
     checks.extend(task_definition(&ecs, config, deadline).await);
+    checks.extend(network::checks(ecs.interfaces.ec2(), config).await);
     if config.keeps_tokens() {
         const ACTION: &str = "secretsmanager:DescribeSecret";
         let name = format!("permission {ACTION}");

@@ -144,20 +144,22 @@ impl Config {
         const FIELD: &str =
             "config.run_task.networkConfiguration.awsvpcConfiguration.assignPublicIp";
         let wants = self.address == Some(Address::PublicIpv4);
-        let given = self.run_task.as_ref().map(|run_task| {
-            let network = run_task.get("networkConfiguration");
-            network.map_or(
-                &Value::Null,
-                |n| &n["awsvpcConfiguration"]["assignPublicIp"],
-            )
-        });
-        match given {
-            Some(given) if wants && given != "ENABLED" => Err(Failure::invalid_config(
-                FIELD,
-                "must be \"ENABLED\" (FargateSpawner.assign_public_ip = True) with address \"public_ipv4\": without it a task gets no public address",
-            )),
-            _ => Ok(()),
+        if !wants || self.run_task.is_none() || self.assigns_public_ip() {
+            return Ok(());
         }
+        Err(Failure::invalid_config(
+            FIELD,
+            "must be \"ENABLED\" (FargateSpawner.assign_public_ip = True) with address \"public_ipv4\": without it a task gets no public address",
+        ))
+    }
+
+    /// Whether RunTask asks for public addresses.
+    pub fn assigns_public_ip(&self) -> bool {
+        let network = self
+            .run_task
+            .as_ref()
+            .and_then(|r| r.get("networkConfiguration"));
+        network.is_some_and(|n| n["awsvpcConfiguration"]["assignPublicIp"] == "ENABLED")
     }
 
     /// Every cluster that the settings name.

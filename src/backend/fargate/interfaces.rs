@@ -1,35 +1,17 @@
 //! Tasks' public addresses, which ECS does not tell: EC2 DescribeNetworkInterfaces does.
 
-use super::services::{Later, Opener};
+use super::ec2::Ec2;
+use super::services::Opener;
 use super::task::Task;
 use crate::cloud::CloudError;
-use crate::cloud::aws::{Call, ServiceId, ServiceName, query};
+use crate::cloud::aws::query;
 use crate::error::Failure;
-use crate::net::limiter::Quota;
 use crate::wire::Code;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How EC2 is spelt (botocore's model, metadata).
-const SERVICE_ID: ServiceId = ServiceId {
-    sdk: "EC2",
-    host: "ec2",
-    endpoint_setting: "AWS_ENDPOINT_URL_EC2",
-};
-const SERVICE: ServiceName = ServiceName {
-    target: "",
-    signing: "ec2",
-};
-const VERSION: &str = "2016-11-15";
-const ACTION: &str = "DescribeNetworkInterfaces";
-/// "Request throttling for the Amazon EC2 API": non-mutating actions.
-const DESCRIBE: Quota = Quota {
-    name: "ec2 describe network interfaces",
-    burst: 100.0,
-    per_second: 20.0,
-};
 /// A filter takes at most 200 values (API Reference, "Filter").
 const MOST_VALUES: usize = 200;
 /// EC2's answers "might not immediately reflect" what was done ("Eventual consistency in the Amazon EC2 API"); a task whose
@@ -37,12 +19,12 @@ const MOST_VALUES: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The network interfaces of one account and region.
-pub struct Interfaces(Later);
+pub struct Interfaces(Ec2);
 
 impl Interfaces {
     /// Asks nobody yet.
     pub fn new(opener: &Opener, region: &str) -> Self {
-        Self(Later::new(opener, region, SERVICE_ID, SERVICE))
+        Self(Ec2::new(opener, region))
     }
 
     /// Fills in the public addresses of these tasks, as far as they have some. May be repeated.
@@ -69,25 +51,21 @@ impl Interfaces {
         ids: &[&str],
         deadline: Instant,
     ) -> Result<HashMap<String, Ipv4Addr>, Failure> {
-        let service = self.0.service().await?;
-        // As a filter: a list of ids is refused as a whole where one of them is not there.
-        let mut members = vec![(
-            "Filter.1.Name".to_owned(),
-            "network-interface-id".to_owned(),
-        )];
-        let values = ids.iter().zip(1..);
-        members.extend(values.map(|(id, n)| (format!("Filter.1.Value.{n}"), (*id).to_owned())));
-        let call = Call::query(ACTION, VERSION, &members);
-        let told = service.call_and_read(&call, &[DESCRIBE], deadline, |answer| {
-            query::items(answer, "networkInterfaceSet", |item| {
-                let id = query::text_of(item, "networkInterfaceId")?;
-                let association = query::child(item, "association")?;
-                let address = query::text_of(association, "publicIp")?;
-                Some((id.to_owned(), address.parse().ok()?))
-            })
+        let of = ("DescribeNetworkInterfaces", "networkInterfaceSet");
+        let filter = ("network-interface-id", ids);
+        let told = self.0.describe(of, filter, deadline, |item| {
+            let id = query::text_of(item, "networkInterfaceId")?;
+            let association = query::child(item, "association")?;
+            let address = query::text_of(association, "publicIp")?;
+            Some((id.to_owned(), address.parse().ok()?))
         });
         let told = told.await.map_err(|error| explained(&error))?;
         Ok(told.into_iter().collect())
+    }
+
+    /// What tells of them, and of the networks around them.
+    pub fn ec2(&self) -> &Ec2 {
+        &self.0
     }
 
     /// Whether EC2 lets it ask.
@@ -105,7 +83,7 @@ impl Interfaces {
     /// # Errors
     /// `invalid_config` with the setting's name, once it can not.
     pub async fn may_still_appear(&self, task: &Task) -> Result<(), Failure> {
-        let context = &self.0.service().await?.context;
+        let context = self.0.context().await?;
         let age_ms = task
             .connected_at_ms()
             .map(|at_ms| context.now_ms().saturating_sub(at_ms));

@@ -1,7 +1,7 @@
 //! AWS Fargate: each server is one ECS task.
 //!
 //! `config` reads the settings and builds RunTask's arguments, `api` is ECS as far as it is used, `status` says what a
-//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `interfaces` finds public addresses, `token` and `vault` keep tokens out of what ECS shows and `services` opens what is not ECS, `lookups` finds tasks by their key, `logs` reads what they wrote, `check` and `made_from` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
+//! task's state means, `lifecycle` is one start, `storage` and `definition` are what it mounts, `copies` what gc does with old definitions, `interfaces` finds public addresses, `token` and `vault` keep tokens out of what ECS shows and `services` opens what is not ECS, `lookups` finds tasks by their key, `logs` reads what they wrote, `check`, `made_from` and `network` tell whether all of it can work, `site` is a cluster that is watched, stopped and swept.
 
 mod api;
 mod check;
@@ -9,11 +9,13 @@ mod config;
 mod console;
 mod copies;
 mod definition;
+mod ec2;
 mod interfaces;
 mod lifecycle;
 mod logs;
 mod lookups;
 mod made_from;
+mod network;
 mod record;
 mod services;
 mod site;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::calls::Calls;
 use crate::cli::{Cli, QuotasArgument, Run};
 use crate::clock::Clock;
+use crate::ec2::Subnets;
 use crate::ecs::definitions::Definitions;
 use crate::efs::state::Efs;
 use crate::faults::Faults;
@@ -92,6 +93,7 @@ pub struct World {
     pub efs: Efs,
     pub logs: Logs,
     pub secrets: Secrets,
+    pub subnets: Subnets,
 }
 
 /// What never changes, and the world that does.
@@ -160,6 +162,7 @@ impl Emulator {
                 efs,
                 logs: Logs::default(),
                 secrets: Secrets::default(),
+                subnets: Subnets::default(),
             }),
         })
     }
