@@ -258,6 +258,15 @@ impl Check {
         }
     }
 
+    /// A part of the settings that could be read, or what to mend in it.
+    #[must_use]
+    pub fn read<T>(name: &str, read: &Result<T, impl ToString>, message: &str) -> Self {
+        match read {
+            Ok(_) => Self::good(name, message),
+            Err(failure) => Self::bad(name, failure, "Mend the field that is named."),
+        }
+    }
+
     /// It could not be looked at, which is no fault of the settings.
     #[must_use]
     pub fn unseen(name: &str, why: &str, hint: &str) -> Self {

@@ -22,34 +22,17 @@ const NO_TASK: &str = "00000000000000000000000000000000";
 
 /// All checks, the offline ones first.
 pub async fn check(backend: &Fargate, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let config = match Config::read(settings.config) {
-        Ok(config) => {
-            checks.push(Check::good(
-                "config",
-                "every field is known and has the right type",
-            ));
-            config
-        }
-        Err(failure) => {
-            checks.push(Check::bad(
-                "config",
-                &failure,
-                "Mend the field that is named.",
-            ));
-            return checks;
-        }
-    };
-    match Credentials::read(settings.credentials) {
-        Ok(_) => checks.push(Check::good("credentials", "well formed")),
-        Err(failure) => {
-            checks.push(Check::bad(
-                "credentials",
-                &failure,
-                "Mend the field that is named.",
-            ));
-            return checks;
-        }
+    let config = Config::read(settings.config);
+    let mut checks = vec![Check::read(
+        "config",
+        &config,
+        "every field is known and has the right type",
+    )];
+    let Ok(config) = config else { return checks };
+    let credentials = Credentials::read(settings.credentials);
+    checks.push(Check::read("credentials", &credentials, "well formed"));
+    if credentials.is_err() {
+        return checks;
     }
     checks.push(run_task(&config));
     if let Err(failure) = config.check_public_address() {

@@ -25,30 +25,17 @@ const BIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All checks, the offline ones first.
 pub async fn check(backend: &AzureMl, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
-    let config = match Config::read(settings.config) {
-        Ok(config) => config,
-        Err(failure) => {
-            return vec![Check::bad(
-                "config",
-                &failure,
-                "Mend the field that is named.",
-            )];
-        }
-    };
-    let mut checks = vec![Check::good(
+    let config = Config::read(settings.config);
+    let mut checks = vec![Check::read(
         "config",
+        &config,
         "every field is known and has the right type",
     )];
-    match AzureCredentials::read(settings.credentials) {
-        Ok(_) => checks.push(Check::good("credentials", "well formed")),
-        Err(failure) => {
-            checks.push(Check::bad(
-                "credentials",
-                &failure,
-                "Mend the field that is named.",
-            ));
-            return checks;
-        }
+    let Ok(config) = config else { return checks };
+    let credentials = AzureCredentials::read(settings.credentials);
+    checks.push(Check::read("credentials", &credentials, "well formed"));
+    if credentials.is_err() {
+        return checks;
     }
     let Some(place) = config.place() else {
         let failure = Failure::invalid_config(
