@@ -3,7 +3,7 @@
 //! The chain (environment, shared profile, SSO, web identity, container role, IMDSv2) is aws-config's own and reads the
 //! environment and files by itself; only its HTTP goes through our door.
 
-use super::{error, sts};
+use super::{error, query};
 use crate::cloud::CloudError;
 use crate::error::Failure;
 use crate::net::{CredentialTraffic, Door, DoorError, Response};
@@ -340,7 +340,7 @@ impl HttpConnector for CredentialHttp {
 
 /// Whether an answer says: not now. STS throttles with HTTP 400 and the code `Throttling` (API reference, Common Errors).
 fn is_for_later(answer: &Response) -> bool {
-    let text = String::from_utf8_lossy(answer.body());
-    let code = error::code(sts::element(&text, "Code"), "", answer.status().as_u16());
+    let cloud_code = query::anywhere(answer.body(), "Code");
+    let code = error::code(cloud_code.as_deref(), "", answer.status().as_u16());
     matches!(code, Code::Throttled | Code::Unavailable)
 }

@@ -1,4 +1,4 @@
-//! AWS's query protocol, as EC2 speaks it: a form goes in, XML comes back.
+//! AWS's query protocol, as EC2 and STS speak it: a form goes in, XML comes back.
 
 use super::json::Answer;
 use crate::cloud::error::CloudError;
@@ -39,9 +39,9 @@ pub fn items<T>(
     let list = document
         .root_element()
         .children()
-        .find(|node| has_name(*node, set));
+        .find(|node| node.has_tag_name(set));
     let list = list.ok_or_else(|| answer.lacks(set))?;
-    let items = list.children().filter(|node| has_name(*node, "item"));
+    let items = list.children().filter(|node| node.has_tag_name("item"));
     Ok(items.filter_map(read).collect())
 }
 
@@ -51,14 +51,18 @@ pub fn text_of<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
     child(node, name)?.text().map(str::trim)
 }
 
+/// The text of the first such element of an answer, wherever it stands; none where it is no XML.
+#[must_use]
+pub fn anywhere(body: &[u8], name: &str) -> Option<String> {
+    let document = Document::parse(std::str::from_utf8(body).ok()?).ok()?;
+    let found = document.descendants().find(|n| n.has_tag_name(name))?;
+    Some(found.text()?.trim().to_owned())
+}
+
 /// An element's child; the namespace has the API's version in it and is no help.
 #[must_use]
 pub fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
-    node.children().find(|child| has_name(*child, name))
-}
-
-fn has_name(node: Node<'_, '_>, name: &str) -> bool {
-    node.tag_name().name() == name
+    node.children().find(|child| child.has_tag_name(name))
 }
 
 #[cfg(test)]

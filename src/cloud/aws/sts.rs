@@ -3,7 +3,7 @@
 //! STS speaks the query protocol: a form goes in, XML comes back. Two of its texts are all that is read.
 
 use super::account::{Account, ServiceId};
-use super::error;
+use super::{error, query};
 use crate::cloud::error::{CloudError, Refusal};
 use crate::context::Context;
 use crate::net::{Door, Request};
@@ -49,13 +49,12 @@ pub async fn caller(
         operation: OPERATION.to_owned(),
         source,
     })?;
-    let text = String::from_utf8_lossy(answer.body());
+    let text = |name| query::anywhere(answer.body(), name);
     if answer.status().is_success() {
-        let arn = element(&text, "Arn").ok_or_else(|| unreadable("it lacks Arn"))?;
-        return Ok(arn.to_owned());
+        return text("Arn").ok_or_else(|| unreadable("it lacks Arn"));
     }
     let http_status = answer.status().as_u16();
-    let cloud_code = element(&text, "Code").map(str::to_owned);
+    let cloud_code = text("Code");
     Err(CloudError::Refused(Box::new(Refusal {
         operation: OPERATION.to_owned(),
         http_status,
@@ -63,15 +62,8 @@ pub async fn caller(
         cloud_code,
         // The sentence of a bad signature repeats what was signed.
         message: format!("HTTP {http_status}"),
-        request_id: element(&text, "RequestId").map(str::to_owned),
+        request_id: text("RequestId"),
         retry_after: None,
         body: serde_json::Value::Null,
     })))
-}
-
-/// What stands between an element's tags; ARNs and codes hold nothing that XML escapes.
-pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.trim())
 }
