@@ -79,6 +79,20 @@ pub struct Lines<'a> {
     pub after: Option<&'a str>,
 }
 
+/// The first checks of each backend, and the config where both can be read.
+pub fn first_checks<C, K>(
+    config: Result<C, Failure>,
+    credentials: &Result<K, Failure>,
+) -> (Vec<Check>, Option<C>) {
+    const KNOWN: &str = "every field is known and has the right type";
+    let mut checks = vec![Check::read("config", &config, KNOWN)];
+    let Ok(config) = config else {
+        return (checks, None);
+    };
+    checks.push(Check::read("credentials", credentials, "well formed"));
+    (checks, credentials.is_ok().then_some(config))
+}
+
 /// One cloud's way to start, watch and stop servers.
 pub trait Backend: Send + Sync {
     /// The name in requests and states.

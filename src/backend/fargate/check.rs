@@ -4,7 +4,7 @@ use super::Fargate;
 use super::api::Ecs;
 use super::config::{Address, Config};
 use super::{made_from, network};
-use crate::backend::{Look, Settings};
+use crate::backend::{Look, Settings, first_checks};
 use crate::cloud::aws::{Account, AccountSettings, Credentials, sts};
 use crate::error::Failure;
 use crate::mount::efs;
@@ -22,18 +22,9 @@ const NO_TASK: &str = "00000000000000000000000000000000";
 
 /// All checks, the offline ones first.
 pub async fn check(backend: &Fargate, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
-    let config = Config::read(settings.config);
-    let mut checks = vec![Check::read(
-        "config",
-        &config,
-        "every field is known and has the right type",
-    )];
-    let Ok(config) = config else { return checks };
     let credentials = Credentials::read(settings.credentials);
-    checks.push(Check::read("credentials", &credentials, "well formed"));
-    if credentials.is_err() {
-        return checks;
-    }
+    let (mut checks, config) = first_checks(Config::read(settings.config), &credentials);
+    let Some(config) = config else { return checks };
     checks.push(run_task(&config));
     if let Err(failure) = config.check_public_address() {
         let hint = "Set FargateSpawner.assign_public_ip = True, or address = \"private_ipv4\" for a hub in the VPC.";

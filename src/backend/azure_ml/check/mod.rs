@@ -9,7 +9,7 @@ mod storage;
 use super::AzureMl;
 use super::api::{Place, Service, WorkspaceView};
 use super::config::Config;
-use crate::backend::{Look, Settings};
+use crate::backend::{Look, Settings, first_checks};
 use crate::cloud::CloudError;
 use crate::cloud::azure::AzureCredentials;
 use crate::error::Failure;
@@ -25,18 +25,9 @@ const BIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All checks, the offline ones first.
 pub async fn check(backend: &AzureMl, settings: Settings<'_>, look: Look<'_>) -> Vec<Check> {
-    let config = Config::read(settings.config);
-    let mut checks = vec![Check::read(
-        "config",
-        &config,
-        "every field is known and has the right type",
-    )];
-    let Ok(config) = config else { return checks };
     let credentials = AzureCredentials::read(settings.credentials);
-    checks.push(Check::read("credentials", &credentials, "well formed"));
-    if credentials.is_err() {
-        return checks;
-    }
+    let (mut checks, config) = first_checks(Config::read(settings.config), &credentials);
+    let Some(config) = config else { return checks };
     let Some(place) = config.place() else {
         let failure = Failure::invalid_config(
             "config.workspace",
