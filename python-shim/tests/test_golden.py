@@ -107,6 +107,7 @@ async def test_the_start_request_has_the_golden_shape(fake: Fake, make_spawner: 
 
 async def test_the_poll_request_has_the_golden_shape(fake: Fake, make_spawner: MakeSpawner) -> None:
     spawner = await plays_golden_start(fake, make_spawner)
+    fake.plays(poll={"phase": "unknown"})  # no answer that could be kept
     assert await spawner.poll() is None
     assert await spawner.poll() is None
     sent = fake.sent("poll")[1]

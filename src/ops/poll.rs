@@ -109,6 +109,7 @@ impl Ops {
         record: &Record,
         look: Look,
     ) -> Result<ServerStatus, Failure> {
+        let age_ms = look.age_ms();
         let status = match look.sighting {
             Sighting::Seen(report) => {
                 let news = report.url.is_some() && report.url != record.url;
@@ -133,7 +134,10 @@ impl Ops {
             self.watch
                 .forget(site, record.reference.as_deref().unwrap_or_default());
         }
-        Ok(status)
+        Ok(ServerStatus {
+            age_ms: Some(age_ms),
+            ..status
+        })
     }
 
     /// A server whose cloud name is not known, by the key that it bears.
@@ -273,6 +277,7 @@ fn plain(key: Option<String>, phase: Phase) -> ServerStatus {
         reason: None,
         error: None,
         last_activity: None,
+        age_ms: None,
         state: None,
     }
 }

@@ -67,6 +67,14 @@ pub struct Look {
     pub ever_seen: bool,
 }
 
+impl Look {
+    /// How old it is, in milliseconds, rounded up: who keeps it must not take it for younger than it is.
+    pub fn age_ms(&self) -> u64 {
+        let age = self.began.elapsed().as_micros().div_ceil(1_000);
+        u64::try_from(age).unwrap_or(u64::MAX)
+    }
+}
+
 enum Whom {
     Polled,
     Followed,

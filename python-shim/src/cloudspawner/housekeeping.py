@@ -20,7 +20,7 @@ from traitlets import Float
 from .errors import ConfigurationError
 from .metrics import GC_LOOKS, GC_REMOVED, GC_STALE
 from .parts import Part
-from .polling import Question
+from .polling import Question, Watched
 from .wire import GcParams, GcResult, JsonObject, ProgramError, Server, Target
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ async def collect_garbage(program: Program, params: GcParams, session: Any) -> G
     # A renamed user's server bears the key of the old name, which only the program reads from the state.
     answers = await asyncio.gather(
         *(
-            program.polls.ask(partial(Question, backend, config, credentials, _KEY_AGE_MS, target))
+            program.polls.ask(
+                Watched(partial(Question, backend, config, credentials, _KEY_AGE_MS, target), comes_again=False)
+            )
             for target in known
             if (target["state"] or {}).get("backend", backend) == backend and target["state"]
         )

@@ -1,10 +1,15 @@
-"""Many polls, few requests: what is polled in one turn of the event loop goes out together."""
+"""Many polls, few requests.
+
+What is polled in one turn of the event loop goes out together. A hub that polls its servers one by one asks for those
+along with one whose turn comes next: their answers are kept until they are asked about, if they are then young enough.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from logging import Logger
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -16,6 +21,8 @@ _POLL_TIMEOUT_MS = 20_000
 # Two of the largest batches that a cloud takes (ECS: 100): a frame of so many, a few hundred KiB, is written and read
 # within a few milliseconds. With states of 4 KiB and names of 255 characters it stays under its 4 MiB.
 _MAX_TARGETS = 200
+# What is accepted is nine tenths of the poll interval, so that the next poll comes a ninth later than what is accepted.
+_BEYOND_AGE = 1 / 9
 
 
 class Question(NamedTuple):
@@ -29,7 +36,103 @@ class Question(NamedTuple):
 
 
 _Answer = ServerStatus | Exception
-_Waiting = tuple[Target, "asyncio.Future[_Answer]"]
+
+
+class _Known(NamedTuple):
+    """What was told of a server.
+
+    Attributes:
+        state: the state that it was told of; another one is another server.
+        observed: when the cloud was asked, in the loop's seconds; not later than that.
+        status: the answer.
+    """
+
+    state: JsonObject | None
+    observed: float
+    status: ServerStatus
+
+
+class Watched:
+    """A server as its polls see it: how to ask, and what is known of it or just being asked."""
+
+    def __init__(self, question: Callable[[], Question], *, comes_again: bool = True) -> None:
+        """Make one.
+
+        Args:
+            question: gives the question as it is at this moment.
+            comes_again: whether somebody polls it again and again, so that it may be asked about beforehand.
+        """
+        self.question = question
+        self.comes_again = comes_again
+        self._known: _Known | None = None
+        self._asked_along: tuple[JsonObject | None, asyncio.Future[_Answer]] | None = None
+        self._line: _Line | None = None
+        self.asked = 0.0
+
+    def learn(self, known: _Known) -> None:
+        """Keep what was told, unless something younger is known."""
+        if self._known is None or self._known.observed <= known.observed:
+            self._known = known
+
+    def answer(self, question: Question, now: float) -> ServerStatus | asyncio.Future[_Answer] | None:
+        """What is known, if it is young enough, or what is just being asked; else None."""
+        state, known = question.target["state"], self._known
+        if known and known.state is state and (now - known.observed) * 1000 < question.max_age_ms:
+            return known.status
+        if question.max_age_ms and self._asked_along:
+            asked, future = self._asked_along
+            return future if asked is state and not future.done() else None
+        return None
+
+    def goes_along(self, target: Target, future: asyncio.Future[_Answer]) -> None:
+        """It is asked about with another one's question; `future` will have the answer."""
+        self._asked_along = (target["state"], future)
+
+    def line_up(self, line: _Line, now: float) -> None:
+        """It was asked about now, so it is the last of whom somebody asks about again."""
+        if self._line is not None:
+            self._line.pop(self, None)
+        self._line, self.asked = line, now
+        line[self] = None
+
+
+# Servers that were asked about and not looked at since, the next first.
+_Line = dict[Watched, None]
+
+
+class _Batch:
+    """Questions that share a request."""
+
+    def __init__(self, question: Question, line: _Line) -> None:
+        self._question = question
+        self.line = line
+        self.targets: list[Target] = []
+        self.waiting: list[tuple[Watched, asyncio.Future[_Answer]]] = []
+
+    def takes(self, question: Question) -> bool:
+        return question[:4] == self._question[:4]
+
+    def add(self, watched: Watched, target: Target, future: asyncio.Future[_Answer]) -> None:
+        self.targets.append(target)
+        self.waiting.append((watched, future))
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.targets) >= _MAX_TARGETS
+
+    @property
+    def max_age_ms(self) -> int:
+        return self._question.max_age_ms
+
+    def params(self) -> PollParams:
+        backend, config, credentials, max_age_ms, _ = self._question
+        return {
+            "backend": backend,
+            "config": config,
+            "credentials": credentials,
+            "max_age_ms": max_age_ms,
+            "targets": self.targets,
+        }
 
 
 class Request(Protocol):
@@ -53,22 +156,22 @@ class PollBatcher:
         self._request = request
         self._log = log
         self._after = after
-        self._asked: deque[tuple[Callable[[], Question], asyncio.Future[_Answer]]] = deque()
+        self._asked: deque[tuple[Watched, asyncio.Future[_Answer]]] = deque()
         self._collecting = False
+        self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Callable[[], Question]) -> ServerStatus:
+    async def ask(self, watched: Watched) -> ServerStatus:
         """Poll one server.
 
-        Args:
-            question: gives the question, soon: those of a thousand servers take longer than one turn of the loop may.
+        Its question is asked for soon: those of a thousand servers take longer than one turn of the loop may.
 
         Raises:
             ProgramError: the request that it went with failed.
-            Exception: what `question` raised.
+            Exception: what its question raised.
         """
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self._asked.append((question, future))
+        self._asked.append((watched, future))
         if not self._collecting:
             self._collecting = True
             self._begin(self._collect())
@@ -83,61 +186,85 @@ class PollBatcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _collect(self) -> None:
-        groups: dict[str, tuple[PollParams, list[_Waiting]]] = {}
+        batches: dict[str, _Batch] = {}
         now = Slice()
         try:
             while self._asked:
-                question, future = self._asked.popleft()
+                watched, future = self._asked.popleft()
                 if not future.done():  # its caller may have been cancelled
-                    self._add(question, future, groups)
+                    self._add(watched, future, batches)
                 if now.is_over():
                     now = await now.next()
         finally:
             self._collecting = False
-        for params, waiting in groups.values():
-            self._begin(self._send(params, waiting))
+        for batch in batches.values():
+            self._begin(self._send(batch))
+        self._lines = {key: line for key, line in self._lines.items() if line}
 
-    def _add(
-        self,
-        question: Callable[[], Question],
-        future: asyncio.Future[_Answer],
-        groups: dict[str, tuple[PollParams, list[_Waiting]]],
-    ) -> None:
+    def _add(self, watched: Watched, future: asyncio.Future[_Answer], batches: dict[str, _Batch]) -> None:
         try:
-            backend, config, credentials, max_age_ms, target = question()
+            question = watched.question()
         except Exception as error:
             future.set_result(error)
             return
-        key = repr((backend, config, credentials, max_age_ms))  # never shown; cheaper than JSON
-        group = groups.get(key)
-        if group is None:
-            params: PollParams = {
-                "backend": backend,
-                "config": config,
-                "credentials": credentials,
-                "max_age_ms": max_age_ms,
-                "targets": [],
-            }
-            group = groups[key] = (params, [])
-        group[1].append((target, future))
-        if len(group[1]) == _MAX_TARGETS:
-            self._begin(self._send(*groups.pop(key)))
+        now = asyncio.get_running_loop().time()
+        key = repr(question[:4])  # never shown; cheaper than JSON
+        line = self._lines.setdefault(key, {})
+        if watched.comes_again:
+            watched.line_up(line, now)
+        answer = watched.answer(question, now)
+        if isinstance(answer, asyncio.Future):
+            answer.add_done_callback(partial(_hand_on, future))
+        elif answer is not None:
+            future.set_result(answer)
+        else:
+            batch = batches.get(key) or batches.setdefault(key, _Batch(question, line))
+            batch.add(watched, question.target, future)
+            if batch.is_full:
+                self._begin(self._send(batches.pop(key)))
 
-    async def _send(self, params: PollParams, waiting: list[_Waiting]) -> None:
+    async def _take_along(self, batch: _Batch) -> None:
+        """Fill the batch with those whose next poll what they are told now will still be young enough for."""
+        loop, now = asyncio.get_running_loop(), Slice()
+        asked_before = loop.time() - batch.max_age_ms / 1000 * _BEYOND_AGE
+        while not batch.is_full and (watched := next(iter(batch.line), None)) and watched.asked < asked_before:
+            del batch.line[watched]
+            try:
+                question = watched.question()
+            except Exception:  # noqa: S112 - whoever asks about it will be told
+                continue
+            if question.target["state"] is not None and batch.takes(question):
+                future: asyncio.Future[_Answer] = loop.create_future()
+                watched.goes_along(question.target, future)
+                batch.add(watched, question.target, future)
+            if now.is_over():
+                now = await now.next()
+
+    async def _send(self, batch: _Batch) -> None:
         failure = ProgramError("internal", "the poll was not answered")
         servers: list[ServerStatus] = []
         try:
-            request: PollParams = {**params, "targets": [target for target, _ in waiting]}
-            result = await self._request("poll", request, timeout_ms=_POLL_TIMEOUT_MS)
+            if batch.max_age_ms:
+                await self._take_along(batch)
+            sent = asyncio.get_running_loop().time()
+            result = await self._request("poll", batch.params(), timeout_ms=_POLL_TIMEOUT_MS)
             servers = cast("list[ServerStatus]", result.get("servers"))
-            if not isinstance(servers, list) or len(servers) != len(waiting):
+            if not isinstance(servers, list) or len(servers) != len(batch.targets):
                 servers = []
                 raise ProgramError("internal", "the program answered another number of servers than were asked for")
+            for (watched, _), target, status in zip(batch.waiting, batch.targets, servers, strict=True):
+                if isinstance(age_ms := status.get("age_ms"), int) and status.get("phase") != "unknown":
+                    watched.learn(_Known(target["state"], sent - age_ms / 1000, status))
             self._after()
         except ProgramError as error:
             failure = error
-            self._log.warning("%d servers could not be polled, so they count as alive: %s", len(waiting), error)
+            self._log.warning("%d servers could not be polled, so they count as alive: %s", len(batch.targets), error)
         finally:
-            for position, (_, future) in enumerate(waiting):
+            for position, (_, future) in enumerate(batch.waiting):
                 if not future.done():
                     future.set_result(servers[position] if servers else failure)
+
+
+def _hand_on(future: asyncio.Future[_Answer], answered: asyncio.Future[_Answer]) -> None:
+    if not future.done():  # its caller may have been cancelled
+        future.set_result(answered.result())

@@ -29,7 +29,7 @@ from .choosing import ChoosingTraits
 from .errors import ChoiceRefused, ConfigurationError, spawn_exception
 from .housekeeping import HousekeepingTraits
 from .metrics import StageClock
-from .polling import Question
+from .polling import Question, Watched
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
@@ -107,6 +107,7 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
         self._stop_wanted = False
         self._exit_status: int | None = None
         self._look_now = True
+        self._watched = Watched(self._question)
         self._derived_hub_id = ""
         self._life = 0
         self._burial = asyncio.Lock()
@@ -335,7 +336,7 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
             return 0  # nothing is ever created without a state
         life = self._life
         await self._choose_again()
-        answer = await self._program().polls.ask(self._question)
+        answer = await self._program().polls.ask(self._watched)
         if life != self._life:
             return self._exit_status  # stopped or started meanwhile: the answer is of another life
         self._look_now = False

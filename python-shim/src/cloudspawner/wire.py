@@ -140,6 +140,7 @@ class ServerStatus(TypedDict, total=False):
     reason: str | None
     error: JsonObject | None
     last_activity: str | None
+    age_ms: int
     state: JsonObject | None
 
 
