@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support import ask, binaries, program
+from support import ask, binaries, deployments, program
 from support.emulator import KEY, Emulator, wait_until
 
 POLICIES = binaries.REPOSITORY / "deployments" / "fargate"
@@ -279,6 +279,24 @@ def test_the_shipped_policies_are_enough_for_hub_and_task(tmp_path: Path) -> Non
             assert alive(emulator) == []
         start(emulator)
         assert gc(emulator)["errors"] == []
+        assert alive(emulator) == []
+
+
+def test_the_policy_for_tokens_goes_with_that_for_homes(tmp_path: Path) -> None:
+    homes, role = (json.loads(Path(deployments.policy(name, tmp_path)).read_text()) for name in ("policy", "task-role-policy"))
+    policy = tmp_path / "both.json"
+    policy.write_text(json.dumps({**homes, "Statement": homes["Statement"] + policies("token-policy.json")["Statement"]}))
+    with Emulator("--key", f"{KEY[0]}:{KEY[1]}:{policy}") as emulator:
+        emulator.admin("roles/notebook-execution", policies("token-execution-role-policy.json"), method="PUT")
+        emulator.admin("roles/notebook-task", role, method="PUT")
+        run_task = ask.run_task(
+            overrides={"executionRoleArn": ROLE, "taskRoleArn": ask.ROLE.replace("notebook", "notebook-task")}
+        )
+        settings = config(run_task=run_task, storage=ask.storage())
+        state = start(emulator, config=settings, spec=ask.spec(env=ENV, mounts=[ask.home()])).result["state"]
+        (task,) = emulator.tasks()
+        assert (len(task["mounts"]), task["secrets"]["JUPYTERHUB_API_TOKEN"]) == (1, TOKEN)
+        assert stop(emulator, state).result["cleanup"] == "done"
         assert alive(emulator) == []
 
 

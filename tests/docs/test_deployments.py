@@ -60,3 +60,13 @@ def test_the_editors_configuration_in_the_readme_names_files_that_are_there(name
     (block,) = re.findall(r"```json\n(.*?)```", readme, re.DOTALL)
     flag, path = json.loads(block)["args"]
     assert (flag, Path(path.replace("${workspaceFolder}", str(REPOSITORY)))) == ("-f", deployments.config(name))
+
+
+@pytest.mark.parametrize("first", ["fargate", "fargate_with_efs"])
+def test_the_hubs_policies_can_be_put_into_one_document(first: str) -> None:
+    added = [f"fargate/{name}-policy.json" for name in ("token", "check", "public-address")]
+    files = [f"{first}/policy.json", *added, "fargate_named_servers_api/service-token-policy.json"]
+    policies = [json.loads((deployments.FOLDER / file).read_text()) for file in files]
+    names = [statement["Sid"] for policy in policies for statement in policy["Statement"]]
+    # IAM refuses a Sid that is there twice: user guide, "IAM JSON policy elements: Sid".
+    assert len(names) == len(set(names))
