@@ -49,7 +49,7 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
     let context = Context::of_this_process();
     let redactor = Redactor::default();
     let person = std::io::stdout().is_terminal() && !cli.json;
-    log_to_stderr(&context, &redactor, least_to_log(cli, person));
+    log_to_stderr(&context, &redactor, least_to_log(cli, person), person);
     let requests = match by_hand::requests(&cli.command, &context) {
         Ok(requests) => requests,
         Err(why) => return Ok(refuse(&why, person)),
@@ -147,28 +147,41 @@ fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
 
 /// Only this crate speaks: the signer, HTTP/2 and the credential chain write headers and whole answers, with the credentials in
 /// them, into their logs. What goes wrong there is in this crate's own errors.
-fn log_to_stderr(context: &Context, redactor: &Redactor, least: &str) {
+fn log_to_stderr(context: &Context, redactor: &Redactor, least: &str, person: bool) {
     let level = context
         .env("CLOUDSPAWNER_LOG")
         .filter(|level| ["error", "warn", "info", "debug", "trace"].contains(level))
         .unwrap_or(least);
-    let redactor = redactor.clone();
+    let stderr = CleanStderr {
+        redactor: redactor.clone(),
+        // Where a start's progress may stand.
+        before: if person && std::io::stderr().is_terminal() {
+            terminal::ERASE
+        } else {
+            ""
+        },
+    };
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,cloudspawner={level}")))
         .with_ansi(false)
         // It would tell of a full disk on the same full disk, and panic when that fails.
         .log_internal_errors(false)
-        .with_writer(move || CleanStderr(redactor.clone()))
+        .with_writer(move || stderr.clone())
         .try_init();
 }
 
 /// stderr behind the redactor; tracing writes a line at a time.
-struct CleanStderr(Redactor);
+#[derive(Clone)]
+struct CleanStderr {
+    redactor: Redactor,
+    before: &'static str,
+}
 
 impl Write for CleanStderr {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        std::io::stderr().write_all(self.0.clean(&text).as_bytes())?;
+        let line_over_progress = format!("{}{}", self.before, self.redactor.clean(&text));
+        std::io::stderr().write_all(line_over_progress.as_bytes())?;
         Ok(line.len())
     }
 

@@ -130,7 +130,12 @@ fn poll(result: PollResult) -> String {
 }
 
 fn gc(result: &GcResult) -> String {
-    let mut parts = vec![stale(&result.stale)];
+    let mut parts = Vec::new();
+    if !result.stale.is_empty() {
+        parts.push(stale(&result.stale));
+    } else if result.errors.is_empty() {
+        parts.push("Nothing is stale".to_owned());
+    }
     if !result.removed.is_empty() {
         parts.push(format!(
             "Removed {}:\n{}",
@@ -143,9 +148,6 @@ fn gc(result: &GcResult) -> String {
 }
 
 fn stale(servers: &[StaleServer]) -> String {
-    if servers.is_empty() {
-        return "Nothing is stale".to_owned();
-    }
     let rows = servers
         .iter()
         .map(|s| [age(s.age_ms), s.key.clone(), s.reference.clone()]);
@@ -196,9 +198,7 @@ fn logs(result: LogsResult) -> String {
 
 fn list(result: ListResult) -> String {
     let mut parts = Vec::new();
-    if result.servers.is_empty() {
-        parts.push("The hub has nothing there".to_owned());
-    } else {
+    if !result.servers.is_empty() {
         let rows = result.servers.into_iter().map(|server| {
             [
                 server.backend,
@@ -214,6 +214,9 @@ fn list(result: ListResult) -> String {
             ["backend", "phase", "age", "user", "size", "tags", "ref"],
             rows,
         ));
+    } else if result.errors.is_empty() {
+        // What could not be looked at may hold anything.
+        parts.push("The hub has nothing there".to_owned());
     }
     parts.extend(result.errors.iter().map(error));
     parts.join("\n")

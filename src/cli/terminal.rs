@@ -8,7 +8,7 @@ use std::io::Write as _;
 use tokio_util::sync::CancellationToken;
 
 /// "Erase in line" after a return to its beginning (ECMA-48, EL).
-const ERASE: &str = "\r\u{1b}[K";
+pub const ERASE: &str = "\r\u{1b}[K";
 /// More would wrap, and what wraps cannot be written over.
 const WIDTH: usize = 79;
 

@@ -74,6 +74,22 @@ def test_a_list_is_a_table(emulator: Emulator, place: list[str]) -> None:
     assert shown(emulator, "list", *place, "--hub", "none")[1] == "The hub has nothing there\n"
 
 
+def test_where_a_look_failed_nobody_is_told_that_nothing_is_there(emulator: Emulator, tmp_path: Path) -> None:
+    file = by_hand.settings(tmp_path, "config", ask.config(clusters=["notebooks", "elsewhere"]))
+    for command, reassured in (("list", "nothing there"), ("gc", "Nothing is stale")):
+        code, text = shown(emulator, command, "--backend", "fargate", "--config", file, "--hub", "prod")
+        assert (code, reassured in text) == (0, False)
+        assert text.startswith("Error: ecs:ListTasks: ClusterNotFoundException")
+    _, text = shown(emulator, "check", "--backend", "fargate", "--config", file)
+    assert text.count("hint: See that the name is right, and the region and the account.") == 3
+
+
+def test_a_warning_takes_the_place_of_the_progress(emulator: Emulator, place: list[str]) -> None:
+    emulator.fault("RunTask", "access_denied", count=None)
+    _, text = shown(emulator, "start", *place, "--user", "ada")
+    assert "is being requested\r\x1b[K20" in text, "the log's line begins with its date"
+
+
 def test_hostile_text_moves_no_cursor(emulator: Emulator, place: list[str]) -> None:
     environment = {"JUPYTERHUB_USER": "\x1b]0;owned\x07ada\x1b[2J"}
     program.run("start", ask.start(spec=ask.spec(env=environment)), emulator.env())

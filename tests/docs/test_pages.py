@@ -25,8 +25,10 @@ def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator, tmp_path
     env = emulator.env(PATH=f"{Path(program.path()).parent}:/usr/bin:/bin")
     script = "set -e\n" + "\n".join(commands)
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
-    lasts = [json.loads(line)["type"] for line in done.stdout.splitlines()]
-    assert lasts == ["result"] * 5, done.stdout
+    lasts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [last["type"] for last in lasts] == ["result"] * 5, done.stdout
+    assert [finding for finding in lasts[0]["result"]["checks"] if not finding["ok"]] == []
+    assert [last["result"].get("errors", []) for last in lasts] == [[]] * 5
     assert emulator.calls("RunTask") == 0
 
 

@@ -167,7 +167,10 @@ async fn permissions(ecs: &Ecs, cluster: &str, deadline: Instant) -> Vec<Check> 
             // A task that is not there is told only to those who may ask.
             Ok(()) => Check::good(&name, "given"),
             Err(error) if error.code() == Code::InvalidConfig => Check::good(&name, "given"),
-            Err(error) => Check::bad(&name, &error.into_failure(), "Try again."),
+            Err(error) => {
+                let hint = mend(error.code());
+                Check::bad(&name, &error.into_failure(), hint)
+            }
         });
     }
     checks
@@ -177,6 +180,15 @@ fn allow(action: &str) -> String {
     format!(
         "Add to the policy: {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \"*\"}}; deployments/fargate/policy.json has it with the least resources."
     )
+}
+
+/// What is to be done where ECS did not answer the question, and its policy is not the reason.
+fn mend(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "See that the name is right, and the region and the account.",
+        Code::Unauthenticated => "Log in, or name the right credentials.",
+        _ => "Try again.",
+    }
 }
 
 /// What a start makes its task from.
@@ -201,7 +213,10 @@ async fn task_definition(ecs: &Ecs, config: &Config, deadline: Instant) -> Vec<C
                 &allow("ecs:DescribeTaskDefinition"),
             )]
         }
-        Err(error) => vec![Check::bad(NAME, &error.into_failure(), "Try again.")],
+        Err(error) => {
+            let hint = mend(error.code());
+            vec![Check::bad(NAME, &error.into_failure(), hint)]
+        }
     }
 }
 
@@ -234,11 +249,15 @@ async fn ask(
         let name = format!("list tasks in {cluster}");
         match ecs.list_tasks(cluster, None, deadline).await {
             Ok(tasks) => checks.push(Check::good(&name, &format!("{} tasks run", tasks.len()))),
-            Err(error) => checks.push(Check::bad(
-                &name,
-                &error.into_failure(),
-                "Without ecs:ListTasks gc and the lookup of servers whose state is lost are off; see deployments/fargate for the policy.",
-            )),
+            Err(error) => {
+                let hint = match error.code() {
+                    Code::PermissionDenied => {
+                        "Without ecs:ListTasks gc and the lookup of servers whose state is lost are off; see deployments/fargate for the policy."
+                    }
+                    code => mend(code),
+                };
+                checks.push(Check::bad(&name, &error.into_failure(), hint));
+            }
         }
         checks.extend(permissions(&ecs, cluster, deadline).await);
     }
