@@ -15,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Shorter than the clouds' own keep-alive, so that a reused connection is seldom one that they just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// What the cloud's own records (CloudTrail's `userAgent`, Azure's sign-in logs) name the program by.
+const USER_AGENT: &str = concat!("cloudspawner/", env!("CARGO_PKG_VERSION"));
 /// The largest answer that is read. DescribeTasks for 100 tasks with 8 KiB of overrides each stays below 4 MiB.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
@@ -34,6 +36,7 @@ impl Live {
             return Ok(client);
         }
         let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)

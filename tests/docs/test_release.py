@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from support import program
+from support import ask, program
 from support.binaries import REPOSITORY, clean_environment
+from support.parrot import Parrot
 
 FILES = ("Cargo.toml", "CHANGELOG.md", "tools/release.sh")
 VERSION = "0.1.0"
@@ -84,6 +85,14 @@ def test_the_program_tells_its_release() -> None:
     assert said == f"cloudspawner {ours()}\n"
     page = subprocess.run([program.path(), "man"], env=clean_environment(), capture_output=True, text=True, check=True).stdout
     assert f"cloudspawner {ours()}" in page
+
+
+def test_the_clouds_own_records_can_tell_the_release() -> None:
+    with Parrot() as parrot:
+        env = clean_environment(AWS_ENDPOINT_URL=parrot.url, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="secret")
+        program.run("gc", ask.gc(), env)
+        assert all(f"user-agent: cloudspawner/{ours()}\n" in heard for heard in parrot.heard)
+        assert parrot.heard
 
 
 def test_the_changelog_begins_with_the_version_that_is_next() -> None:
