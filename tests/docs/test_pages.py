@@ -32,6 +32,13 @@ def test_the_commands_of_by_hand_work_as_they_stand(emulator: Emulator, tmp_path
     assert emulator.calls("RunTask") == 0
 
 
+def test_the_packages_readme_tells_of_every_module() -> None:
+    package = REPOSITORY / "python-shim"
+    table = (package / "README.md").read_text().split("| Module |")[1].split("\n\n")[0]
+    told = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert told == {file.stem for file in (package / "src" / "cloudspawner").glob("*.py")} - {"__init__"}
+
+
 @pytest.mark.parametrize("name", ["fargate/policy.json", "fargate/task-definition.json"])
 def test_the_deployments_documents_are_json(name: str) -> None:
     json.loads((REPOSITORY / "deployments" / name).read_text())
