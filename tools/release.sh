@@ -40,7 +40,7 @@ grep -qx "## $version" CHANGELOG.md || refuse "CHANGELOG.md has no section \"## 
 echo "cloudspawner $version of $(git rev-parse --short HEAD)"
 [ -z "$tests" ] || step make test
 if command -v cargo-deny >/dev/null; then
-    step cargo deny check
+    step cargo deny --workspace check
 else
     echo "cargo-deny is not installed: nobody looks for advisories; licences, sources and bans are make test's"
 fi
