@@ -92,7 +92,7 @@ fn every_request_is_read_with_all_that_it_says() {
     let (_, gc) = request::<GcParams>("request_gc_apply");
     assert!(gc.apply && gc.only.is_some_and(|only| only.len() == 1));
     let (_, check) = request::<CheckParams>("request_check");
-    assert!(check.offline && check.hub_url.is_some());
+    assert!(check.offline && check.hub_url.is_some() && check.port == Some(8888));
     let (_, share) = request::<ShareParams>("request_share");
     assert_eq!(
         (share.storage_id.as_str(), share.action),

@@ -134,6 +134,15 @@ async def test_what_a_check_finds_is_a_warning_with_its_hint(
     assert sent["params"]["hub_url"] == "http://127.0.0.1:8081/hub/api"
 
 
+@pytest.mark.parametrize(("config", "port"), [({}, 8888), ({"port": 7777}, 7777), ({"notebook_port": 9999}, 9999)])
+async def test_a_check_looks_at_the_port_that_servers_listen_on(
+    fake: Fake, programs: None, config: dict[str, Any], port: int
+) -> None:
+    fake.plays(check={"checks": []})
+    await made(FargateSpawner, fake, {"FargateSpawner": FARGATE | config}).check_clouds(LOG)
+    assert [sent["params"]["port"] for sent in fake.sent("check")] == [port]
+
+
 @pytest.mark.parametrize("scenario", [{"check": [["error", {"code": "unavailable", "message": "no way"}]]}, {}])
 async def test_a_check_that_fails_is_a_warning_and_no_more(
     fake: Fake, programs: None, caplog: pytest.LogCaptureFixture, scenario: dict[str, Any]

@@ -68,6 +68,8 @@ pub struct Look<'a> {
     pub offline: bool,
     /// Where servers are to reach the hub, where the caller tells.
     pub hub_url: Option<&'a str>,
+    /// The port that servers listen on, where the caller tells.
+    pub port: Option<u16>,
 }
 
 /// Which lines of a log are wanted.

@@ -257,6 +257,9 @@ pub struct Check {
     /// Where servers are to reach the hub (its hub_connect_url), to look at that, too
     #[arg(long, value_name = "URL", requires = "config", help_heading = BY_HAND)]
     pub hub_url: Option<String>,
+    /// The port that servers listen on [default: 8888]
+    #[arg(long, value_name = "PORT", requires = "config", help_heading = BY_HAND)]
+    pub port: Option<u16>,
 }
 
 #[derive(Debug, Args)]

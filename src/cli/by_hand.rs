@@ -42,6 +42,7 @@ pub fn requests(command: &Command, context: &Context) -> Result<Vec<Value>, Stri
             let look = Params::from_iter([
                 ("offline".to_owned(), check.offline.into()),
                 ("hub_url".to_owned(), json!(check.hub_url)),
+                ("port".to_owned(), json!(check.port)),
             ]);
             (&check.place, Ok(look))
         }

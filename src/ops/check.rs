@@ -20,6 +20,7 @@ impl Ops {
         let look = Look {
             offline: params.offline,
             hub_url: params.hub_url.as_deref(),
+            port: params.port,
         };
         Ok(CheckResult {
             checks: backend.check(settings, look).await,

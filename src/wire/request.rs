@@ -220,6 +220,8 @@ pub struct CheckParams {
     pub credentials: Secret<Value>,
     /// Where servers are to reach the hub; looked at where it is given.
     pub hub_url: Option<String>,
+    /// The port that servers listen on; whether the hub can reach it is looked at where it is given.
+    pub port: Option<u16>,
     /// Whether to look at the config alone, without asking the cloud.
     #[serde(default, deserialize_with = "null_is_default")]
     #[schemars(with = "Option<bool>")]

@@ -39,6 +39,7 @@ def test_every_call_of_a_whole_life_fits_the_model() -> None:
             serve.ask(ask.stop(state, reason="日本 😀\n" * 100))
         actions = {entry["action"] for entry in emulator.requests()}
         looks = {"GetCallerIdentity", "DescribeTaskDefinition", "DescribeSubnets", "DescribeRouteTables"}
+        looks |= {"DescribeSecurityGroups", "DescribeVpcEndpoints"}
         assert actions == {"RunTask", "DescribeTasks", "ListTasks", "StopTask"} | looks
         model.check(emulator.requests())
         assert emulator.admin("calls")["unknown_members"] == []

@@ -48,6 +48,7 @@ class CheckTraits(Part):
             "config": cloud.check_config(),
             "credentials": cloud.credentials(),
             "hub_url": hub.api_url if hub else None,
+            "port": cloud.server_port(),
             "offline": False,
         }
         result = await self.spawner._program().request("check", params, timeout_ms=_TIMEOUT_MS)

@@ -68,6 +68,10 @@ class Cloud(StorageTraits):
             return [f"{self.class_name}.mount_userspace needs {self.class_name}.storage"]
         return []
 
+    def server_port(self) -> int:
+        """The port that the single-user server listens on."""
+        return int(self.spawner.port)
+
     def server_scheme(self) -> str:
         """The scheme that the single-user server speaks."""
         return "https" if self.spawner.internal_ssl else "http"

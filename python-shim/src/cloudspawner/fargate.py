@@ -281,6 +281,10 @@ class Fargate(Cloud):
         """What the authentication class gives."""
         return self.authentication.credentials()
 
+    def server_port(self) -> int:
+        """`notebook_port`, or `port`."""
+        return self.notebook_port or super().server_port()
+
     def server_scheme(self) -> str:
         """`notebook_scheme`, or what internal_ssl asks for."""
         return self.notebook_scheme or super().server_scheme()
@@ -343,8 +347,7 @@ class Fargate(Cloud):
         Raises:
             ConfigurationError: something that RunTask needs is missing, or get_run_task_args gave no dict.
         """
-        if self.notebook_port:
-            self.spawner.port = self.notebook_port  # JUPYTERHUB_SERVICE_URL and the address agree
+        self.spawner.port = self.server_port()  # JUPYTERHUB_SERVICE_URL and the address agree
         if self.get_run_task_args is None:
             return {**self.cloud_config(), "run_task": self._run_task()}
         run_task = self.get_run_task_args(self.spawner)

@@ -99,9 +99,10 @@ class GcParams(Common, GcLimits):
 
 
 class CheckParams(Common):
-    """Params of `check`; `hub_url` is where servers are to reach the hub."""
+    """Params of `check`; `hub_url` is where servers are to reach the hub, `port` where they listen."""
 
     hub_url: str | None
+    port: int
     offline: bool
 
 

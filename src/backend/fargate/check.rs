@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::mount::efs;
 use crate::wire::Code;
 use crate::wire::reply::Check;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ pub async fn check(backend: &Fargate, settings: Settings<'_>, look: Look<'_>) ->
             .map(|url| way_to_the_hub(backend, &config, url)),
     );
     if !look.offline {
-        ask(backend, settings, &config, &clusters, &mut checks).await;
+        ask(backend, settings, look, &config, &mut checks).await;
         if let Some(storage) = &config.storage {
             checks.push(look_at(backend, settings, &config, storage).await);
         }
@@ -64,7 +65,7 @@ fn run_task(config: &Config) -> Check {
     };
     if !arguments
         .get("taskDefinition")
-        .is_some_and(serde_json::Value::is_string)
+        .is_some_and(Value::is_string)
     {
         let failure = Failure::invalid_config("config.run_task.taskDefinition", "is missing");
         return Check::bad(
@@ -192,40 +193,40 @@ fn mend(code: Code) -> &'static str {
 }
 
 /// What a start makes its task from.
-async fn task_definition(ecs: &Ecs, config: &Config, deadline: Instant) -> Vec<Check> {
+async fn task_definition(
+    ecs: &Ecs,
+    config: &Config,
+    deadline: Instant,
+) -> Result<Value, Option<Check>> {
     const NAME: &str = "task definition";
     let named = config.run_task.as_ref();
-    let Some(named) = named.and_then(|r| r.get("taskDefinition")?.as_str()) else {
-        return Vec::new();
-    };
-    match ecs.describe_task_definition(named, deadline).await {
-        Ok(Some(described)) => made_from::checks(&described, config),
-        Ok(None) => vec![Check::bad(
+    let named = named.and_then(|r| r.get("taskDefinition")?.as_str());
+    let named = named.ok_or(None)?;
+    let fault = match ecs.describe_task_definition(named, deadline).await {
+        Ok(Some(described)) => return Ok(described),
+        Ok(None) => Check::bad(
             NAME,
             &format!("not_found: {named:?} is no task definition of this account and region"),
             "Register it, or name another: aws ecs list-task-definitions",
-        )],
+        ),
         Err(error) if error.code() == Code::PermissionDenied => {
             let why = "not looked at: ecs:DescribeTaskDefinition is not allowed";
-            vec![Check::unseen(
-                NAME,
-                why,
-                &allow("ecs:DescribeTaskDefinition"),
-            )]
+            Check::unseen(NAME, why, &allow("ecs:DescribeTaskDefinition"))
         }
         Err(error) => {
             let hint = mend(error.code());
-            vec![Check::bad(NAME, &error.into_failure(), hint)]
+            Check::bad(NAME, &error.into_failure(), hint)
         }
-    }
+    };
+    Err(Some(fault))
 }
 
 /// What ECS tells: ListTasks for each cluster shows credentials, region, endpoint, cluster and permission at once.
 async fn ask(
     backend: &Fargate,
     settings: Settings<'_>,
+    look: Look<'_>,
     config: &Config,
-    clusters: &[String],
     checks: &mut Vec<Check>,
 ) {
     let ecs = match backend.ecs(config, settings, None).await {
@@ -245,7 +246,7 @@ async fn ask(
     ));
     checks.push(identity(backend, settings, config).await);
     let deadline = Instant::now() + TIMEOUT;
-    for cluster in clusters {
+    for cluster in &config.known_clusters() {
         let name = format!("list tasks in {cluster}");
         match ecs.list_tasks(cluster, None, deadline).await {
             Ok(tasks) => checks.push(Check::good(&name, &format!("{} tasks run", tasks.len()))),
@@ -261,8 +262,19 @@ async fn ask(
         }
         checks.extend(permissions(&ecs, cluster, deadline).await);
     }
-    checks.extend(task_definition(&ecs, config, deadline).await);
-    checks.extend(network::checks(ecs.interfaces.ec2(), config).await);
+    let described = task_definition(&ecs, config, deadline).await;
+    match &described {
+        Ok(described) => checks.extend(made_from::checks(described, config)),
+        Err(fault) => checks.extend(fault.clone()),
+    }
+    let known = network::Known {
+        config,
+        region: ecs.region(),
+        port: look.port,
+        hub_url: look.hub_url,
+        described: described.as_ref().ok(),
+    };
+    checks.extend(network::checks(ecs.interfaces.ec2(), &known).await);
     if config.keeps_tokens() {
         const ACTION: &str = "secretsmanager:DescribeSecret";
         let name = format!("permission {ACTION}");
@@ -284,7 +296,7 @@ async fn ask(
     }
     checks.push(Check::unseen(
         "not tried",
-        "ecs:RunTask, ecs:TagResource and iam:PassRole, the security groups and the account's quota of vCPUs",
+        "ecs:RunTask, ecs:TagResource and iam:PassRole, and the account's quota of vCPUs",
         "Only a start shows these: cloudspawner start --user NAME",
     ));
 }

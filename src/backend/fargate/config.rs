@@ -127,13 +127,12 @@ impl Config {
 
     /// The subnets of the tasks, as far as RunTask names them.
     pub fn subnets(&self) -> Vec<&str> {
-        let network = self
-            .run_task
-            .as_ref()
-            .and_then(|r| r.get("networkConfiguration"));
-        let subnets = network.and_then(|n| n["awsvpcConfiguration"]["subnets"].as_array());
-        let subnets = subnets.into_iter().flatten();
-        subnets.filter_map(Value::as_str).collect()
+        self.network("subnets").map_or(Vec::new(), texts)
+    }
+
+    /// The security groups of the tasks, as far as RunTask names them.
+    pub fn security_groups(&self) -> Vec<&str> {
+        self.network("securityGroups").map_or(Vec::new(), texts)
     }
 
     /// Refuses a public address where tasks get none.
@@ -155,11 +154,13 @@ impl Config {
 
     /// Whether RunTask asks for public addresses.
     pub fn assigns_public_ip(&self) -> bool {
-        let network = self
-            .run_task
-            .as_ref()
-            .and_then(|r| r.get("networkConfiguration"));
-        network.is_some_and(|n| n["awsvpcConfiguration"]["assignPublicIp"] == "ENABLED")
+        self.network("assignPublicIp")
+            .is_some_and(|it| it == "ENABLED")
+    }
+
+    fn network(&self, member: &str) -> Option<&Value> {
+        let network = self.run_task.as_ref()?.get("networkConfiguration")?;
+        network.get("awsvpcConfiguration")?.get(member)
     }
 
     /// Every cluster that the settings name.
@@ -173,6 +174,11 @@ impl Config {
         known.retain(|cluster| seen.insert(cluster.clone()));
         known
     }
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_str).collect()
 }
 
 /// RunTask's arguments without clientToken and without our tags, and what the admin should know of them.

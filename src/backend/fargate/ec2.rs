@@ -36,7 +36,7 @@ impl Ec2 {
         Self(Later::new(opener, region, SERVICE_ID, SERVICE))
     }
 
-    /// What `read` makes of each item in the `set` that `action` answers with, where `filter` has one of these values. As a filter,
+    /// What `read` makes of each item in the `set` that `action` answers with, where each filter has one of its values. As filters,
     /// since a list of ids is refused as a whole where one of them is not there. May be repeated.
     ///
     /// # Errors
@@ -44,18 +44,24 @@ impl Ec2 {
     pub async fn describe<T>(
         &self,
         (action, set): (&str, &str),
-        (filter, values): (&str, &[&str]),
+        filters: &[(&str, &[&str])],
         deadline: Instant,
         read: impl Fn(Node<'_, '_>) -> Option<T>,
     ) -> Result<Vec<T>, CloudError> {
-        let service = self.0.service().await;
+        // Credentials are found once, and make each call's future large.
+        let service = Box::pin(self.0.service()).await;
         let service = service.map_err(|failure| CloudError::Unreadable {
             operation: format!("ec2:{action}"),
             why: failure.to_string(),
         })?;
-        let mut members = vec![("Filter.1.Name".to_owned(), filter.to_owned())];
-        let values = values.iter().zip(1..);
-        members.extend(values.map(|(id, n)| (format!("Filter.1.Value.{n}"), (*id).to_owned())));
+        let mut members = Vec::new();
+        for ((filter, values), f) in filters.iter().zip(1..) {
+            members.push((format!("Filter.{f}.Name"), (*filter).to_owned()));
+            let values = values.iter().zip(1..);
+            let value =
+                |(value, v): (&&str, i32)| (format!("Filter.{f}.Value.{v}"), (*value).to_owned());
+            members.extend(values.map(value));
+        }
         let call = Call::query(action, VERSION, &members);
         let told = service.call_and_read(&call, &[DESCRIBE], deadline, |answer| {
             query::items(answer, set, &read)

@@ -52,8 +52,8 @@ impl Interfaces {
         deadline: Instant,
     ) -> Result<HashMap<String, Ipv4Addr>, Failure> {
         let of = ("DescribeNetworkInterfaces", "networkInterfaceSet");
-        let filter = ("network-interface-id", ids);
-        let told = self.0.describe(of, filter, deadline, |item| {
+        let filters = [("network-interface-id", ids)];
+        let told = self.0.describe(of, &filters, deadline, |item| {
             let id = query::text_of(item, "networkInterfaceId")?;
             let association = query::child(item, "association")?;
             let address = query::text_of(association, "publicIp")?;

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ec2::Subnets;
+use crate::ec2::Networks;
 use crate::efs;
 use crate::faults::Fault;
 use crate::lifecycle::{End, Status};
@@ -42,7 +42,7 @@ pub fn routes() -> Router<Arc<Emulator>> {
         .route("/_emulator/calls/reset", post(reset_calls))
         .route("/_emulator/settings", get(settings).post(change_settings))
         .route("/_emulator/roles/{name}", put(set_role))
-        .route("/_emulator/subnets", post(describe_subnets))
+        .route("/_emulator/networks", post(say_of_networks))
         .route(
             "/_emulator/secrets",
             get(secrets).post(add_secrets).delete(forget_secrets),
@@ -237,11 +237,11 @@ async fn set_role(State(emulator): Emu, Path(name): Path<String>, body: String) 
     }
 }
 
-/// What EC2 tells of subnets from now on.
-async fn describe_subnets(State(emulator): Emu, body: String) -> Response {
-    match parse::<Subnets>(&body) {
+/// What EC2 tells of networks from now on.
+async fn say_of_networks(State(emulator): Emu, body: String) -> Response {
+    match parse::<Networks>(&body) {
         Ok(more) => {
-            emulator.world().subnets.extend(more);
+            emulator.world().networks.extend(more);
             Json(json!({})).into_response()
         }
         Err(refusal) => refusal.into_response(),

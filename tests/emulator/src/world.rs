@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::calls::Calls;
 use crate::cli::{Cli, QuotasArgument, Run};
 use crate::clock::Clock;
-use crate::ec2::Subnets;
+use crate::ec2::Networks;
 use crate::ecs::definitions::Definitions;
 use crate::efs::state::Efs;
 use crate::faults::Faults;
@@ -93,7 +93,7 @@ pub struct World {
     pub efs: Efs,
     pub logs: Logs,
     pub secrets: Secrets,
-    pub subnets: Subnets,
+    pub networks: Networks,
 }
 
 /// What never changes, and the world that does.
@@ -162,7 +162,7 @@ impl Emulator {
                 efs,
                 logs: Logs::default(),
                 secrets: Secrets::default(),
-                subnets: Subnets::default(),
+                networks: Networks::default(),
             }),
         })
     }
