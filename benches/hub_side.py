@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import random
 import select
 import subprocess
 import sys
@@ -322,15 +323,19 @@ class Spawners:
         return {"cpu_ms": cpu_ms / count, "wrong": wrong + self.warnings.count}
 
     async def poll_spread(self, *, seconds: float, rounds: int) -> Json:
-        """Poll all of them each `seconds`, evenly spread, for so many rounds; the CPU is the whole process's."""
+        """Poll all of them each `seconds`, for so many rounds, first evenly spread, then with JupyterHub's own jitter.
+
+        The CPU is the whole process's.
+        """
         for spawner in self.made:
             spawner.poll_interval = seconds
 
         async def one(position: int, spawner: Any) -> int:
             await asyncio.sleep(seconds * position / len(self.made))
-            wrong = 0
+            wrong, chance = 0, random.Random(position)  # noqa: S311 - it is no secret
             for _ in range(rounds):
-                next_at = time.monotonic() + seconds
+                # `Spawner.poll_jitter`: give or take a twentieth.
+                next_at = time.monotonic() + seconds * (0.95 + 0.1 * chance.random())
                 wrong += await self._poll(spawner) is not None
                 await asyncio.sleep(max(0, next_at - time.monotonic()))
             return wrong

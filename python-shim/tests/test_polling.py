@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import heapq
 import logging
+import math
+import random
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -65,6 +68,28 @@ class Server:
     def question(self) -> Question:
         target: Any = {"server": {"hub": "h", "user": self.user, "name": ""}, "state": self.state}
         return Question("fargate", self.config, None, int(self.max_age * 1000), target)
+
+
+class Watching(Cloud):
+    """Looks again at what is too old for one of a request, and with it at the others, or at everything (`lists`)."""
+
+    def __init__(self, *, lists: bool) -> None:
+        super().__init__()
+        self.lists = lists
+        self.looked: dict[str, float] = {}
+        self.calls: list[float] = []
+
+    async def __call__(self, verb: str, params: Any, *, timeout_ms: int) -> dict[str, Any]:
+        now, max_age = asyncio.get_running_loop().time(), params["max_age_ms"] / 1000
+        users = [target["server"]["user"] for target in params["targets"]]
+        age = {user: now - self.looked.get(user, 0) for user in users}
+        if max(age.values()) > max_age:
+            due = [user for user in users if self.lists or age[user] > max_age / 9]
+            self.calls += [now] * (1 if self.lists else math.ceil(len(due) / 100))
+            self.looked.update(dict.fromkeys(self.looked if self.lists else due, now))
+            self.looked.update(dict.fromkeys(due, now))
+        self.ages = {user: math.ceil((now - self.looked[user]) * 1000) for user in users}
+        return await super().__call__(verb, params, timeout_ms=timeout_ms)
 
 
 Ask = Callable[..., Awaitable[None]]
@@ -128,6 +153,58 @@ async def test_two_servers_share_one_request_an_interval(cloud: Cloud, apart: As
     for _ in range(5):
         await apart(servers)
     assert cloud.requests == [["user0"], ["user1", "user0"], *[["user1", "user0"]] * 4]
+
+
+class Timing(NamedTuple):
+    """The seconds between two polls, for how many everything stands still once, and how much more that may cost."""
+
+    interval: float = 30
+    pause: float = 0
+    times: int = 1
+
+
+@pytest.mark.parametrize(("lists", "most_calls", "most_requests"), [(False, 12, 7), (True, 2, 12)])
+@pytest.mark.parametrize(
+    "hub", [Timing(), Timing(interval=50), Timing(pause=20, times=2)], ids=["in time", "always late", "late once"]
+)
+async def test_polls_that_come_with_jitter_are_few_requests_and_few_calls(
+    clock: Clock, lists: bool, most_calls: int, most_requests: int, hub: Timing
+) -> None:
+    cloud = Watching(lists=lists)
+    polls = PollBatcher(cloud, logging.getLogger("test_polling"), lambda: None)
+    chance, begin = random.Random(7), clock.now
+    due = [(begin + 30 * chance.random(), number, server) for number, server in enumerate(people(1000))]
+    heapq.heapify(due)
+    sent: list[float] = []
+    while due[0][0] < begin + 240:
+        at, number, server = due[0]
+        clock.now = max(clock.now, at + hub.pause * (at > begin + 130))
+        before = len(cloud.requests)
+        await polls.ask(server.watched)
+        sent += [clock.now] * (len(cloud.requests) - before)
+        assert clock.now - cloud.looked[server.user] <= MAX_AGE
+        # `Spawner.poll_jitter`: give or take a twentieth.
+        heapq.heapreplace(due, (at + hub.interval * (0.95 + 0.1 * chance.random()), number, server))
+
+    def in_any_interval(times: list[float]) -> int:
+        later = [at for at in times if at > begin + 60]
+        return max(sum(at <= other < at + 30 for other in later) for at in later)
+
+    assert in_any_interval(cloud.calls) <= most_calls * hub.times
+    assert in_any_interval(sent) <= most_requests * hub.times
+
+
+async def test_an_answer_that_its_next_poll_will_not_accept_is_asked_for_again_along_with_another(
+    clock: Clock, cloud: Cloud, polls: PollBatcher
+) -> None:
+    ada, bob, eve = Server("ada"), Server("bob"), Server("eve")
+    await polls.ask(ada.watched)
+    clock.now += 28
+    cloud.ages["ada"] = 26_000
+    await polls.ask(bob.watched)
+    clock.now += 1
+    await polls.ask(eve.watched)
+    assert cloud.requests == [["ada"], ["bob", "ada"], ["eve", "ada"]]
 
 
 async def test_an_answer_counts_as_long_as_the_poll_accepts_it(clock: Clock, cloud: Cloud, polls: PollBatcher) -> None:
@@ -224,19 +301,17 @@ async def test_who_was_stopped_has_other_settings_or_cannot_be_asked_about_is_no
     assert cloud.requests[3:] == [["ada"]]
 
 
-async def test_servers_that_nobody_polls_any_more_are_asked_about_once_and_forgotten(
-    clock: Clock, cloud: Cloud, polls: PollBatcher
-) -> None:
+async def test_servers_that_nobody_polls_any_more_are_forgotten(clock: Clock, cloud: Cloud, polls: PollBatcher) -> None:
     left, ada = people(300), Server("ada")
     for server in left:
         await polls.ask(server.watched)
     reference = weakref.ref(left[0])
     left.clear()
     del server
-    for _ in range(3):
-        clock.now += 30
+    for _ in range(4):
+        clock.now += 29
         await polls.ask(ada.watched)
-    assert [len(users) for users in cloud.requests[-3:]] == [200, 102, 1]
+    assert [len(users) for users in cloud.requests[-4:]] == [200, 200, 1, 1]
     gc.collect()
     assert reference() is None
 

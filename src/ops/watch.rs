@@ -68,6 +68,16 @@ pub struct Look {
 }
 
 impl Look {
+    /// The newer one, unless it tells nothing and the older one, which is young enough, does.
+    fn better(newer: Option<Self>, older: Option<Self>) -> Option<Self> {
+        match (newer, older) {
+            (Some(newer), Some(older)) if matches!(newer.sighting, Sighting::Unclear(_)) => {
+                Some(older)
+            }
+            (newer, older) => newer.or(older),
+        }
+    }
+
     /// How old it is, in milliseconds, rounded up: who keeps it must not take it for younger than it is.
     pub fn age_ms(&self) -> u64 {
         let age = self.began.elapsed().as_micros().div_ceil(1_000);
@@ -94,7 +104,7 @@ impl Watch {
     /// was told before `deadline`.
     ///
     /// All of them join their group first, so that one refresh answers for all; equal records become the group's own, so that
-    /// thousands of polls that wait hold none of theirs. It may be dropped: another caller then leads the refresh.
+    /// thousands of polls that wait hold none of theirs. Where one is asked for, all of them are that are worth it. It may be dropped: another caller then leads the refresh.
     pub async fn look(
         &self,
         site: &Arc<dyn Site>,
@@ -106,18 +116,21 @@ impl Watch {
         let arrived = Instant::now();
         let joined = records.iter_mut().map(|record| group.join(record, max_age));
         let mut looks: Vec<Option<Look>> = joined.collect();
-        let unknown = records
-            .iter()
-            .zip(&looks)
-            .filter(|(_, look)| look.is_none());
-        let unknown: Vec<Arc<Record>> = unknown.map(|(record, _)| record.clone()).collect();
-        if !unknown.is_empty() {
-            let refreshed = group.refreshed(&unknown, arrived, Whom::Polled, deadline);
-            let refreshed = tokio::time::timeout_at(deadline, refreshed).await;
-            let mut fresh = refreshed.unwrap_or_default().into_iter();
-            for look in looks.iter_mut().filter(|look| look.is_none()) {
-                *look = fresh.next();
-            }
+        if looks.iter().all(Option::is_some) {
+            return looks;
+        }
+        // The cloud is asked anyway: it tells of those, too, whose next poll will accept no longer what is known.
+        let is_due = |look: &Option<Look>| {
+            let known = look.as_ref().map(|look| look.began + max_age / 9);
+            known.is_none_or(|until| until < arrived)
+        };
+        let due = records.iter().zip(&looks).filter(|(_, look)| is_due(look));
+        let due: Vec<Arc<Record>> = due.map(|(record, _)| record.clone()).collect();
+        let refreshed = group.refreshed(&due, arrived, Whom::Polled, deadline);
+        let refreshed = tokio::time::timeout_at(deadline, refreshed).await;
+        let mut fresh = refreshed.unwrap_or_default().into_iter();
+        for look in looks.iter_mut().filter(|look| is_due(look)) {
+            *look = Look::better(fresh.next(), look.take());
         }
         looks
     }

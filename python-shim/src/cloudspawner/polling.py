@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from itertools import islice
 from logging import Logger
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -21,8 +22,14 @@ _POLL_TIMEOUT_MS = 20_000
 # Two of the largest batches that a cloud takes (ECS: 100): a frame of so many, a few hundred KiB, is written and read
 # within a few milliseconds. With states of 4 KiB and names of 255 characters it stays under its 4 MiB.
 _MAX_TARGETS = 200
-# What is accepted is nine tenths of the poll interval, so that the next poll comes a ninth later than what is accepted.
-_BEYOND_AGE = 1 / 9
+# What is accepted is nine tenths of the poll interval (protocol.md).
+_INTERVAL_BY_AGE = 10 / 9
+# The hub's polls come up to a twentieth of their interval later (`Spawner.poll_jitter`).
+_JITTER = 1.05
+# Whom nobody asks about for so many times what is accepted has left; protocol.md has the same for the program.
+_LEAVES_AFTER = 3
+# How many of those whose turn comes next are looked through for the ones to take along: some milliseconds.
+_LOOKED_THROUGH = 1_000
 
 
 class Question(NamedTuple):
@@ -67,7 +74,7 @@ class Watched:
         self._known: _Known | None = None
         self._asked_along: tuple[JsonObject | None, asyncio.Future[_Answer]] | None = None
         self._line: _Line | None = None
-        self.asked = 0.0
+        self._asked = self._interval = 0.0
 
     def learn(self, known: _Known) -> None:
         """Keep what was told, unless something younger is known."""
@@ -89,14 +96,29 @@ class Watched:
         self._asked_along = (target["state"], future)
 
     def line_up(self, line: _Line, now: float) -> None:
-        """It was asked about now, so it is the last of whom somebody asks about again."""
+        """It is asked about now, so it is the last of whom somebody asks about again."""
         if self._line is not None:
             self._line.pop(self, None)
-        self._line, self.asked = line, now
+            self._interval = now - self._asked
+        self._line, self._asked = line, now
         line[self] = None
 
+    def has_left(self, now: float, max_age: float) -> bool:
+        """Whether nobody seems to poll it any more."""
+        return now > self._asked + max_age * _LEAVES_AFTER
 
-# Servers that were asked about and not looked at since, the next first.
+    def is_due(self, now: float, max_age: float) -> bool:
+        """Whether its next poll will accept what is told now, and not what is known, and nobody asks already."""
+        if self._asked_along is not None and not self._asked_along[1].done():
+            return False
+        # A hub that is late once may be late again: by what it really did, if that is longer.
+        interval = max(self._interval, max_age * _INTERVAL_BY_AGE)
+        next_poll = max(now, self._asked + interval * _JITTER)
+        accepts = next_poll - max_age
+        return now >= accepts and (self._known is None or self._known.observed < accepts)
+
+
+# Servers in the order in which they were asked about, which is the one in which they will be again.
 _Line = dict[Watched, None]
 
 
@@ -109,8 +131,14 @@ class _Batch:
         self.targets: list[Target] = []
         self.waiting: list[tuple[Watched, asyncio.Future[_Answer]]] = []
 
-    def takes(self, question: Question) -> bool:
-        return question[:4] == self._question[:4]
+    def target_of(self, watched: Watched) -> Target | None:
+        """The server's own, if it is still there and would be asked about with the same words."""
+        try:
+            question = watched.question()
+        except Exception:  # whoever asks about it will be told
+            return None
+        there = question.target["state"] is not None and question[:4] == self._question[:4]
+        return question.target if there else None
 
     def add(self, watched: Watched, target: Target, future: asyncio.Future[_Answer]) -> None:
         self.targets.append(target)
@@ -121,8 +149,8 @@ class _Batch:
         return len(self.targets) >= _MAX_TARGETS
 
     @property
-    def max_age_ms(self) -> int:
-        return self._question.max_age_ms
+    def max_age(self) -> float:
+        return self._question.max_age_ms / 1000
 
     def params(self) -> PollParams:
         backend, config, credentials, max_age_ms, _ = self._question
@@ -224,27 +252,26 @@ class PollBatcher:
                 self._begin(self._send(batches.pop(key)))
 
     async def _take_along(self, batch: _Batch) -> None:
-        """Fill the batch with those whose next poll what they are told now will still be young enough for."""
-        loop, now = asyncio.get_running_loop(), Slice()
-        asked_before = loop.time() - batch.max_age_ms / 1000 * _BEYOND_AGE
-        while not batch.is_full and (watched := next(iter(batch.line), None)) and watched.asked < asked_before:
-            del batch.line[watched]
-            try:
-                question = watched.question()
-            except Exception:  # noqa: S112 - whoever asks about it will be told
-                continue
-            if question.target["state"] is not None and batch.takes(question):
+        """Fill the batch with those whose turn comes next."""
+        loop, slice_ = asyncio.get_running_loop(), Slice()
+        for watched in list(islice(batch.line, _LOOKED_THROUGH)):
+            now = loop.time()
+            if watched.has_left(now, batch.max_age):
+                batch.line.pop(watched, None)
+            elif watched.is_due(now, batch.max_age) and (target := batch.target_of(watched)):
                 future: asyncio.Future[_Answer] = loop.create_future()
-                watched.goes_along(question.target, future)
-                batch.add(watched, question.target, future)
-            if now.is_over():
-                now = await now.next()
+                watched.goes_along(target, future)
+                batch.add(watched, target, future)
+            if batch.is_full:
+                break
+            if slice_.is_over():
+                slice_ = await slice_.next()
 
     async def _send(self, batch: _Batch) -> None:
         failure = ProgramError("internal", "the poll was not answered")
         servers: list[ServerStatus] = []
         try:
-            if batch.max_age_ms:
+            if batch.max_age:
                 await self._take_along(batch)
             sent = asyncio.get_running_loop().time()
             result = await self._request("poll", batch.params(), timeout_ms=_POLL_TIMEOUT_MS)

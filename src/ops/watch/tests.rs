@@ -4,11 +4,13 @@ use super::*;
 use crate::backend::{Found, Report};
 use crate::wire::{Cleanup, Phase};
 use futures_util::future::{BoxFuture, join_all};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A cluster whose servers all run, and whose every call takes 50 ms.
 #[derive(Default)]
 struct Cluster {
     calls: Mutex<Vec<Instant>>,
+    fails: AtomicBool,
 }
 
 impl Site for Cluster {
@@ -29,7 +31,15 @@ impl Site for Cluster {
             let calls = records.len().div_ceil(100);
             lock(&self.calls).extend(std::iter::repeat_n(Instant::now(), calls));
             tokio::time::sleep(Duration::from_millis(50)).await;
-            records.iter().map(|_| Sighting::Seen(runs())).collect()
+            let fails = self.fails.load(Ordering::Relaxed);
+            let told = || {
+                if fails {
+                    not_asked()
+                } else {
+                    Sighting::Seen(runs())
+                }
+            };
+            records.iter().map(|_| told()).collect()
         })
     }
 
@@ -159,6 +169,37 @@ async fn a_thousand_polls_at_once_share_the_calls() {
     let looks = watch.look(&site, &mut records, Duration::ZERO, far()).await;
     assert!(looks.iter().all(Option::is_some));
     assert_eq!(lock(&cluster.calls).len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_about_along_with_another_is_looked_at_with_it_in_time_for_the_next_poll() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let mut records: Vec<_> = (0..2).map(record).collect();
+    look(&watch, &site, &records[0], MAX_AGE).await;
+    tokio::time::sleep(MAX_AGE.mul_f64(0.95)).await;
+    let looks = watch.look(&site, &mut records, MAX_AGE, far()).await;
+    let ages: Vec<_> = looks
+        .into_iter()
+        .map(|look| look.unwrap().age_ms())
+        .collect();
+    assert_eq!(ages, [50, 50]);
+    assert_eq!(lock(&cluster.calls).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_young_enough_is_told_where_a_newer_look_tells_nothing() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let mut records: Vec<_> = (0..2).map(record).collect();
+    look(&watch, &site, &records[0], MAX_AGE).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    cluster.fails.store(true, Ordering::Relaxed);
+    let looks = watch.look(&site, &mut records, MAX_AGE, far()).await;
+    let told: Vec<_> = looks
+        .into_iter()
+        .map(|look| look.unwrap().sighting)
+        .collect();
+    assert!(matches!(told[0], Sighting::Seen(_)));
+    assert!(matches!(told[1], Sighting::Unclear(_)));
 }
 
 #[tokio::test(start_paused = true)]
