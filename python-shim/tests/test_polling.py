@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cloudspawner.polling import PollBatcher, Question, Watched
+from cloudspawner.polling import Accepts, PollBatcher, Question, Watched
 from cloudspawner.wire import ProgramError
 
 MAX_AGE = 27.0
@@ -63,7 +63,7 @@ class Server:
         self.user = user
         self.state: dict[str, Any] | None = {"of": user}
         self.max_age, self.config = MAX_AGE, {"region": "eu-west-1"}
-        self.watched = Watched(self.question)
+        self.watched = Watched(self.question, lambda: Accepts(self.state, int(self.max_age * 1000)))
 
     def question(self) -> Question:
         target: Any = {"server": {"hub": "h", "user": self.user, "name": ""}, "state": self.state}

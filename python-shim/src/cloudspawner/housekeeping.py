@@ -55,9 +55,7 @@ async def collect_garbage(program: Program, params: GcParams, session: Any) -> G
     # A renamed user's server bears the key of the old name, which only the program reads from the state.
     answers = await asyncio.gather(
         *(
-            program.polls.ask(
-                Watched(partial(Question, backend, config, credentials, _KEY_AGE_MS, target), comes_again=False)
-            )
+            program.polls.ask(Watched(partial(Question, backend, config, credentials, _KEY_AGE_MS, target)))
             for target in known
             if (target["state"] or {}).get("backend", backend) == backend and target["state"]
         )

@@ -42,6 +42,13 @@ class Question(NamedTuple):
     target: Target
 
 
+class Accepts(NamedTuple):
+    """Of what state an answer must be, and how old it may be."""
+
+    state: JsonObject | None
+    max_age_ms: int
+
+
 _Answer = ServerStatus | Exception
 
 
@@ -62,15 +69,16 @@ class _Known(NamedTuple):
 class Watched:
     """A server as its polls see it: how to ask, and what is known of it or just being asked."""
 
-    def __init__(self, question: Callable[[], Question], *, comes_again: bool = True) -> None:
+    def __init__(self, question: Callable[[], Question], accepts: Callable[[], Accepts] | None = None) -> None:
         """Make one.
 
         Args:
             question: gives the question as it is at this moment.
-            comes_again: whether somebody polls it again and again, so that it may be asked about beforehand.
+            accepts: gives what an answer must be like, at less cost; None where it is polled once, so that it is never
+                asked about beforehand.
         """
         self.question = question
-        self.comes_again = comes_again
+        self.accepts = accepts
         self._known: _Known | None = None
         self._asked_along: tuple[JsonObject | None, asyncio.Future[_Answer]] | None = None
         self._line: _Line | None = None
@@ -81,15 +89,23 @@ class Watched:
         if self._known is None or self._known.observed <= known.observed:
             self._known = known
 
-    def answer(self, question: Question, now: float) -> ServerStatus | asyncio.Future[_Answer] | None:
-        """What is known, if it is young enough, or what is just being asked; else None."""
-        state, known = question.target["state"], self._known
-        if known and known.state is state and (now - known.observed) * 1000 < question.max_age_ms:
-            return known.status
-        if question.max_age_ms and self._asked_along:
-            asked, future = self._asked_along
-            return future if asked is state and not future.done() else None
-        return None
+    def known(self, now: float) -> ServerStatus | None:
+        """What is known, if the poll that comes now accepts it."""
+        known = self._known
+        if known is None or self._line is None or self.accepts is None:
+            return None
+        state, max_age_ms = self.accepts()
+        if known.state is not state or (now - known.observed) * 1000 >= max_age_ms:
+            return None
+        self.line_up(self._line, now)
+        return known.status
+
+    def coming(self, question: Question) -> asyncio.Future[_Answer] | None:
+        """The answer that is on its way, if the question accepts it."""
+        if self._asked_along is None or not question.max_age_ms:
+            return None
+        state, future = self._asked_along
+        return None if future.done() or state is not question.target["state"] else future
 
     def goes_along(self, target: Target, future: asyncio.Future[_Answer]) -> None:
         """It is asked about with another one's question; `future` will have the answer."""
@@ -198,7 +214,10 @@ class PollBatcher:
             ProgramError: the request that it went with failed.
             Exception: what its question raised.
         """
-        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if status := watched.known(loop.time()):
+            return status
+        future: asyncio.Future[_Answer] = loop.create_future()
         self._asked.append((watched, future))
         if not self._collecting:
             self._collecting = True
@@ -235,16 +254,12 @@ class PollBatcher:
         except Exception as error:
             future.set_result(error)
             return
-        now = asyncio.get_running_loop().time()
         key = repr(question[:4])  # never shown; cheaper than JSON
         line = self._lines.setdefault(key, {})
-        if watched.comes_again:
-            watched.line_up(line, now)
-        answer = watched.answer(question, now)
-        if isinstance(answer, asyncio.Future):
-            answer.add_done_callback(partial(_hand_on, future))
-        elif answer is not None:
-            future.set_result(answer)
+        if watched.accepts:
+            watched.line_up(line, asyncio.get_running_loop().time())
+        if coming := watched.coming(question):
+            coming.add_done_callback(partial(_hand_on, future))
         else:
             batch = batches.get(key) or batches.setdefault(key, _Batch(question, line))
             batch.add(watched, question.target, future)

@@ -29,7 +29,7 @@ from .choosing import ChoosingTraits
 from .errors import ChoiceRefused, ConfigurationError, spawn_exception
 from .housekeeping import HousekeepingTraits
 from .metrics import StageClock
-from .polling import Question, Watched
+from .polling import Accepts, Question, Watched
 from .program import Call, Program
 from .progress import Progress, ProgressEvent
 from .record import Record
@@ -107,7 +107,7 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
         self._stop_wanted = False
         self._exit_status: int | None = None
         self._look_now = True
-        self._watched = Watched(self._question)
+        self._watched = Watched(self._question, self._accepts)
         self._derived_hub_id = ""
         self._life = 0
         self._burial = asyncio.Lock()
@@ -354,6 +354,9 @@ class CloudSpawner(Aftermath, CheckTraits, ChoosingTraits, HousekeepingTraits, S
     def _question(self) -> Question:
         cloud = self.cloud
         return Question(cloud.backend, cloud.cloud_config(), cloud.credentials(), self._max_age_ms(), self._target())
+
+    def _accepts(self) -> Accepts:
+        return Accepts(self._record.cloud, self._max_age_ms())
 
     def _note_activity(self, told: object) -> bool:
         """What the cloud knows of the server's last use, for the idle culler; returns whether it is news."""
