@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 
 from support.emulator import Emulator
-from support.networks import EVERYWHERE, INTERNET, ONE, VPC, Finding, findings, route, say
+from support.networks import ECR_IMAGE, EVERYWHERE, INTERNET, ONE, REGION, VPC, Finding, define, findings, route, say
 
-REGION = "eu-west-1"
 TABLE = ONE.replace("subnet-", "rtb-")
-IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/lab:2"
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": REGION, "awslogs-stream-prefix": "p"}}
 SECRET = {"name": "A", "valueFrom": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-123456"}
 
@@ -25,20 +23,18 @@ def endpoints(*services: str, **changes: Any) -> dict[str, dict[str, Any]]:
 ALL = ("ecr.api", "ecr.dkr", "s3", "logs", "secretsmanager")
 
 
-def way_out(emulator: Emulator, routes: list[dict[str, str]], image: str = IMAGE, **config: Any) -> Finding:
+def way_out(
+    emulator: Emulator,
+    routes: list[dict[str, str]],
+    image: str = ECR_IMAGE,
+    owner: str = "123456789012",
+    secrets: tuple[dict[str, str], ...] = (SECRET,),
+    **config: Any,
+) -> Finding:
     """The finding about a subnet with these routes, for a task with logs and a secret."""
-    container = {"name": "notebook", "image": image, "logConfiguration": LOGS, "secrets": [SECRET]}
-    emulator.boto3("ecs").register_task_definition(
-        family="lab",
-        networkMode="awsvpc",
-        requiresCompatibilities=["FARGATE"],
-        cpu="256",
-        memory="512",
-        executionRoleArn="arn:aws:iam::123456789012:role/notebook-execution",
-        containerDefinitions=[container],
-    )
-    say(emulator, subnets={ONE: {"routes": routes}})
-    return findings(emulator, definition="lab", **config)[f"way out of {ONE}"]
+    definition = define(emulator, image, logConfiguration=LOGS, secrets=list(secrets))
+    say(emulator, subnets={ONE: {"routes": routes, "ownerId": owner}})
+    return findings(emulator, definition=definition, **config)[f"way out of {ONE}"]
 
 
 def test_endpoints_that_lead_to_all_that_a_task_needs_are_told(emulator: Emulator) -> None:
@@ -122,6 +118,12 @@ def test_where_a_route_leads_to_other_networks_nothing_is_missing_for_sure(emula
     assert (found["ok"], "unless its other routes lead there" in found["message"]) == (True, True)
 
 
+def test_in_a_subnet_of_another_account_nothing_is_missing_for_sure(emulator: Emulator) -> None:
+    assert not way_out(emulator, [])["ok"]
+    found = way_out(emulator, [], owner="210987654321")
+    assert (found["ok"], "unless 210987654321, whose subnet it is" in found["message"]) == (True, True)
+
+
 @pytest.mark.parametrize("dead", [{"natGatewayId": "nat-1"}, {"transitGatewayId": "tgw-1"}])
 def test_a_route_that_leads_nowhere_is_no_way(emulator: Emulator, dead: dict[str, str]) -> None:
     found = way_out(emulator, [route(dead, state="blackhole")])
@@ -149,6 +151,6 @@ def test_without_a_task_definition_nothing_is_missing_for_sure(emulator: Emulato
 
 def test_a_token_in_secrets_manager_needs_its_endpoint(emulator: Emulator) -> None:
     say(emulator, vpc_endpoints=endpoints("ecr.api", "ecr.dkr", "s3", "logs"))
-    say(emulator, subnets={ONE: {"routes": []}})
-    found = way_out(emulator, [], token_in="secrets_manager")
+    assert "endpoints lead to" in way_out(emulator, [], secrets=())["message"]
+    found = way_out(emulator, [], secrets=(), token_in="secrets_manager")
     assert f"no endpoint for {REGION}.secretsmanager" in found["message"]

@@ -1,11 +1,14 @@
 """The doctor on the tasks' way out: their subnets' VPC and routes, as EC2 tells them."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
-from support.emulator import Emulator
-from support.networks import INTERNET, NAT, ONE, OTHER, VPC, findings, route, say
+from support import deployments
+from support.emulator import KEY, Emulator
+from support.networks import ECR_IMAGE, GROUP, INTERNET, NAT, ONE, OTHER, VPC, define, findings, route, say
 
 WAY_OUT = f"way out of {ONE}"
 
@@ -59,6 +62,25 @@ def test_an_ec2_that_never_answers_costs_three_seconds_in_all(emulator: Emulator
     assert all(finding["ok"] for finding in findings(emulator).values())
     assert time.monotonic() - began < 5
     assert [emulator.calls(action) for action in actions] == [1, 1, 1]
+
+
+ACTIONS = [
+    action
+    for statement in json.loads((deployments.FOLDER / "fargate/check-policy.json").read_text())["Statement"]
+    for action in statement["Action"]
+]
+
+
+@pytest.mark.parametrize("without", [None, *ACTIONS])
+def test_the_shipped_policy_is_enough_and_needed(tmp_path: Path, without: str | None) -> None:
+    allowed = ["ecs:*", "iam:PassRole", "sts:*", *(action for action in ACTIONS if action != without)]
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}))
+    with Emulator("--key", f"{KEY[0]}:{KEY[1]}:{policy}") as emulator:
+        say(emulator, subnets={ONE: {"routes": []}}, security_groups={GROUP: {"vpcId": "vpc-other", "associated": [VPC]}})
+        found = findings(emulator, definition=define(emulator, ECR_IMAGE))
+    unseen = [f for f in found.values() if "could not be looked at" in f["message"]]
+    assert len(unseen) == (without is not None)
 
 
 def test_boto3_would_ask_and_read_the_same(emulator: Emulator) -> None:

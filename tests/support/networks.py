@@ -11,6 +11,8 @@ ONE, OTHER = "subnet-0123abcd", "subnet-0123dcba"
 GROUP = "sg-0123abcd"
 VPC = "vpc-0123abcd"
 """The emulator's own, of whatever nothing else is said."""
+REGION = "eu-west-1"
+ECR_IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/lab:2"
 EVERYWHERE = "0.0.0.0/0"
 INTERNET, NAT = {"gatewayId": "igw-0123abcd"}, {"natGatewayId": "nat-0123abcd"}
 
@@ -38,6 +40,20 @@ def rule(*peers: str, ports: tuple[int, int] | None = None, protocol: str = "tcp
 def say(emulator: Emulator, **what: dict[str, Any]) -> None:
     """Says what EC2 tells of `subnets`, `security_groups` and `vpc_endpoints`, by their ids; None that they are not there."""
     emulator.admin("networks", what)
+
+
+def define(emulator: Emulator, image: str, **container: Any) -> str:
+    """Registers a task definition of this image; gives its name."""
+    emulator.boto3("ecs").register_task_definition(
+        family="lab",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        executionRoleArn="arn:aws:iam::123456789012:role/notebook-execution",
+        containerDefinitions=[{"name": "notebook", "image": image, **container}],
+    )
+    return "lab"
 
 
 def findings(

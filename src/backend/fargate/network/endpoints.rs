@@ -93,7 +93,7 @@ enum Leads {
     Nowhere { why: String, mend: String },
 }
 
-fn creation(service: &str, Subnet { id, vpc }: &Subnet, table: &str) -> String {
+fn creation(service: &str, Subnet { id, vpc, .. }: &Subnet, table: &str) -> String {
     let kind = if is_s3(service) {
         format!("Gateway --route-table-ids {table}")
     } else {

@@ -10,6 +10,8 @@ const PUBLIC: [&str; 3] = ["docker.io", "quay.io", "ghcr.io"];
 /// By where it is reached.
 #[derive(Debug, Default, PartialEq)]
 pub struct Needs {
+    /// The account of the definition, which is the tasks'.
+    pub account: String,
     /// AWS's services as endpoints are named, after `com.amazonaws.`: "eu-west-1.ecr.api".
     pub services: BTreeSet<String>,
     /// Images of registries that are on the internet.
@@ -22,8 +24,13 @@ impl Needs {
     /// Of what DescribeTaskDefinition answered. "Considerations for Fargate" in the ECS Developer Guide, "Amazon ECS interface VPC
     /// endpoints": ECR's for its images, CloudWatch Logs' for awslogs, Secrets Manager's and Systems Manager's for secrets.
     pub fn of(described: &Value, config: &Config, region: &str) -> Self {
-        let mut needs = Self::default();
-        let containers = described["taskDefinition"]["containerDefinitions"].as_array();
+        let definition = &described["taskDefinition"];
+        let arn = definition["taskDefinitionArn"].as_str().unwrap_or_default();
+        let mut needs = Self {
+            account: arn.split(':').nth(4).unwrap_or_default().to_owned(),
+            ..Self::default()
+        };
+        let containers = definition["containerDefinitions"].as_array();
         for container in containers.into_iter().flatten() {
             needs.add_image(container["image"].as_str().unwrap_or_default());
             let log = &container["logConfiguration"];

@@ -28,6 +28,8 @@ const TARGETS: [&str; 9] = [
 pub struct Subnet {
     pub id: String,
     pub vpc: String,
+    /// The account that it is shared from, or ours.
+    owner: Option<String>,
 }
 
 /// A route that works.
@@ -59,6 +61,7 @@ pub async fn subnets(
         Some(Subnet {
             id: id.to_owned(),
             vpc: vpc.to_owned(),
+            owner: text_of(item, "ownerId").map(str::to_owned),
         })
     };
     ec2.describe(of, &[("subnet-id", wanted)], deadline, read)
@@ -162,14 +165,19 @@ impl Around<'_> {
         let told = self.by_endpoints(subnet, table);
         let hint = format!("{}; or {other}.", told.hint);
         let why = format!("{why}, and {}", told.found);
-        match (told.certain, closed) {
-            (true, true) => Check::bad(&name, &format!("{why}: a start would fail"), &hint),
-            (true, false) => {
-                let found = format!("{why}, unless its other routes lead there");
-                Check::unseen(&name, &found, &hint)
-            }
-            (false, _) => Check::unseen(&name, &why, &hint),
+        if !told.certain {
+            return Check::unseen(&name, &why, &hint);
         }
+        // "Share your VPC subnets with other accounts" in the VPC User Guide: a participant does not see the owner's endpoints.
+        let owner = subnet.owner.as_deref();
+        let elsewhere =
+            owner.filter(|owner| self.needs.is_some_and(|needs| needs.account != *owner));
+        let doubt = match elsewhere {
+            Some(owner) => format!("unless {owner}, whose subnet it is, has made more"),
+            None if !closed => "unless its other routes lead there".to_owned(),
+            None => return Check::bad(&name, &format!("{why}: a start would fail"), &hint),
+        };
+        Check::unseen(&name, &format!("{why}, {doubt}"), &hint)
     }
 
     /// What tasks reach where nothing but endpoints leads out.

@@ -57,7 +57,9 @@ pub fn answer(call: Call<'_>, action: &str, form: &Form) -> Result<String, ApiEr
     let networks = &world.networks;
     let mut items = match action {
         "DescribeNetworkInterfaces" => interfaces(call, &world),
-        "DescribeSubnets" => networks.subnets(values(&filters, "subnet-id")),
+        "DescribeSubnets" => {
+            networks.subnets(values(&filters, "subnet-id"), &call.emulator.account)
+        }
         "DescribeRouteTables" => networks.route_tables(values(&filters, "vpc-id")),
         "DescribeVpcEndpoints" => networks.endpoints(),
         "DescribeSecurityGroups" => networks.groups(&filters),

@@ -16,7 +16,7 @@ type Said = BTreeMap<String, Value>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Networks {
-    /// `vpcId`, and `routes`, beside the one to the VPC itself.
+    /// `vpcId` and `ownerId`, and `routes`, beside the one to the VPC itself.
     subnets: Said,
     /// Their members, and `associated`, a list of other VPCs.
     security_groups: Said,
@@ -32,13 +32,15 @@ impl Networks {
         self.vpc_endpoints.extend(more.vpc_endpoints);
     }
 
-    /// Those with these ids: of which nothing is said, they are in the tasks' VPC.
-    pub fn subnets(&self, ids: &[&str]) -> Vec<Value> {
+    /// Those with these ids: of which nothing is said, they are in the tasks' VPC. Their owner is the `account`, unless said.
+    pub fn subnets(&self, ids: &[&str], account: &str) -> Vec<Value> {
         let unsaid = ids.iter().filter(|id| !self.subnets.contains_key(**id));
-        let unsaid = unsaid.map(|id| (*id, TASKS_VPC));
-        let said = there(&self.subnets).map(|(id, said)| (id, vpc_of(said)));
-        let item = |(id, vpc)| json!({"subnetId": id, "state": "available", "vpcId": vpc});
-        said.chain(unsaid).map(item).collect()
+        let unsaid = unsaid.map(|id| (*id, &Value::Null));
+        let item = |(id, said): (&str, &Value)| {
+            let owner = said["ownerId"].as_str().unwrap_or(account);
+            json!({"subnetId": id, "state": "available", "vpcId": vpc_of(said), "ownerId": owner})
+        };
+        there(&self.subnets).chain(unsaid).map(item).collect()
     }
 
     /// API Reference, DescribeRouteTables, "Examples": one for each subnet of which something is said, and the main table, which
