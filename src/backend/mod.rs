@@ -194,6 +194,11 @@ pub trait Site: Send + Sync {
     /// How many servers one call tells about; none where one list tells about all.
     fn batch(&self) -> Option<usize>;
 
+    /// How many calls it takes about to look at so many servers.
+    fn calls_for(&self, servers: usize) -> usize {
+        self.batch().map_or(1, |batch| servers.div_ceil(batch))
+    }
+
     /// Asks how these are; the answers are in their order. One bad record never fails the others. May be repeated.
     fn observe<'a>(
         &'a self,

@@ -23,6 +23,9 @@ const LEAVES_AFTER: Duration = Duration::from_mins(2);
 const USUAL_AGE: Duration = Duration::from_secs(27);
 /// The pause of a start before it looks for the first time, and after an answer that told nothing.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
+/// Starts that come one after the other look together rather than each half a second after its own beginning: for each call of
+/// their last look so much time passes before the next, so that looks leave most of the smallest quota (20 a second) to others.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// The longest pause of a start while the cloud does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -37,6 +40,8 @@ struct Group {
     members: Mutex<HashMap<String, Member>>,
     /// Held by the one refresh that is under way.
     flight: tokio::sync::Mutex<()>,
+    /// When starts may look again.
+    next_follow: Mutex<Option<Instant>>,
 }
 
 struct Member {
@@ -190,6 +195,7 @@ impl Watch {
                     site: site.clone(),
                     members: Mutex::default(),
                     flight: tokio::sync::Mutex::default(),
+                    next_follow: Mutex::default(),
                 })
             })
             .clone()
@@ -260,6 +266,10 @@ impl Group {
         tracing::debug!(servers = asked.len(), "refreshing a watch group");
         let sightings = self.site.observe(&asked, deadline).await;
         let ended = Instant::now();
+        if matches!(whom, Whom::Followed) {
+            let calls = u32::try_from(self.site.calls_for(asked.len())).unwrap_or(u32::MAX);
+            *lock(&self.next_follow) = Some(ended + BETWEEN_LOOKS * calls);
+        }
         let strays = self.keep(&asked, sightings, began, ended);
         let told = |record: &Arc<Record>| {
             let sighting = record
@@ -328,6 +338,10 @@ impl Group {
         })
     }
 
+    fn next_follow(&self) -> Option<Instant> {
+        *lock(&self.next_follow)
+    }
+
     /// How many calls it takes to look at all that starts wait for: the more it takes, the more slowly starts look.
     fn calls_for_followed(&self) -> u32 {
         let followed = self.lock().values().filter(|m| m.followers > 0).count();
@@ -355,8 +369,14 @@ impl Follow {
     pub async fn next(&mut self, deadline: Instant) -> Look {
         let last = self.group.last(self.reference()).map(|look| look.ended);
         let calls = self.group.calls_for_followed().max(1);
-        let due = last.unwrap_or_else(Instant::now) + self.pause * calls;
+        let mut due = last.unwrap_or_else(Instant::now) + self.pause * calls;
         tokio::time::sleep_until(due).await;
+        while let Some(later) = self.group.next_follow()
+            && later > due
+        {
+            due = later;
+            tokio::time::sleep_until(due).await;
+        }
         let newer = last.map_or(due, |at| at + Duration::from_nanos(1));
         let own = std::slice::from_ref(&self.record);
         let refreshed = self.group.refreshed(own, newer, Whom::Followed, deadline);

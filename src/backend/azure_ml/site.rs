@@ -15,13 +15,16 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// In a record's own fields: this attempt created the instance, rather than started or joined it.
 pub const CREATED: &str = "created";
-/// So few instances are asked about one by one; for more, the list of the workspace costs less.
+/// So few instances are asked about one by one, or as many as the workspace's list has pages; for more, the list costs less.
 const ONE_BY_ONE: usize = 3;
+/// The fewest instances that a page of the list was seen to hold.
+const PAGE: usize = 25;
 /// Single reads that complete a list are made a few at a time; Resource Manager's quota is the limit, not this.
 const CALLS_AT_ONCE: usize = 8;
 /// How long one refresh may take; the next poll begins another. A list of 1,000 has some 10 to 40 pages.
@@ -34,6 +37,8 @@ pub struct Workspace {
     on_stop: OnStop,
     way: Option<Way>,
     id: String,
+    /// How many instances the last list told of.
+    listed: AtomicUsize,
 }
 
 impl Workspace {
@@ -54,6 +59,7 @@ impl Workspace {
             on_stop,
             way,
             id,
+            listed: AtomicUsize::new(0),
         }
     }
 
@@ -77,6 +83,11 @@ impl Workspace {
         }
     }
 
+    /// As far as the last one tells; so many calls for single instances cost no more.
+    fn calls_of_a_list(&self) -> usize {
+        ONE_BY_ONE.max(self.listed.load(Ordering::Relaxed).div_ceil(PAGE))
+    }
+
     async fn look_at_all(&self, records: &[Arc<Record>], deadline: Instant) -> Vec<Sighting> {
         let all = match self.service.list(&self.place, deadline).await {
             Ok(all) => all,
@@ -88,6 +99,7 @@ impl Workspace {
                     .collect();
             }
         };
+        self.listed.store(all.len(), Ordering::Relaxed);
         let by_name: HashMap<&str, &Instance> = all.iter().map(|i| (i.name.as_str(), i)).collect();
         let each: Vec<_> = records
             .iter()
@@ -271,6 +283,10 @@ impl Site for Workspace {
         None
     }
 
+    fn calls_for(&self, servers: usize) -> usize {
+        servers.min(self.calls_of_a_list())
+    }
+
     fn observe<'a>(
         &'a self,
         records: &'a [Arc<Record>],
@@ -278,7 +294,7 @@ impl Site for Workspace {
     ) -> BoxFuture<'a, Vec<Sighting>> {
         Box::pin(async move {
             let deadline = deadline.min(Instant::now() + REFRESH_TIMEOUT);
-            if records.len() <= ONE_BY_ONE {
+            if records.len() <= self.calls_of_a_list() {
                 join_all(records.iter().map(|record| self.look(record, deadline))).await
             } else {
                 self.look_at_all(records, deadline).await

@@ -245,6 +245,28 @@ async fn a_start_that_looks_often_answers_polls_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn starts_that_come_one_after_the_other_look_together() {
+    let (watch, (cluster, site)) = (Watch::default(), site());
+    let starts = (0..300).map(|number| {
+        let (watch, site) = (&watch, &site);
+        async move {
+            tokio::time::sleep(Duration::from_millis(20) * number).await;
+            let record = record(usize::try_from(number).unwrap());
+            watch.follow(site, &record).next(far()).await
+        }
+    });
+    let looks = join_all(starts).await;
+    assert!(
+        looks
+            .iter()
+            .all(|look| matches!(look.sighting, Sighting::Seen(_)))
+    );
+    // Six seconds of starts, a look each 150 ms at most.
+    let calls = lock(&cluster.calls).len();
+    assert!((30..=60).contains(&calls), "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_the_deadline_those_that_are_known_are_told_and_the_others_are_not() {
     let (watch, (_, site)) = (Watch::default(), site());
     let mut records: Vec<_> = (0..2).map(record).collect();
