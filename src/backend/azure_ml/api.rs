@@ -4,6 +4,7 @@
 
 use super::config::check_name;
 use super::instance::Instance;
+use super::listing::{Instances, Listing};
 use crate::backend::Record;
 use crate::cloud::CloudError;
 use crate::cloud::azure::resource_manager::{Call, ResourceManager, typed};
@@ -14,7 +15,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
@@ -28,6 +29,8 @@ pub struct Service {
     arm: ResourceManager,
     /// By instance: the creation that Azure accepted and has not finished.
     creations: Mutex<HashMap<String, String>>,
+    /// By workspace.
+    listings: Mutex<HashMap<String, Arc<Listing>>>,
 }
 
 /// A workspace as Azure describes it, as far as it is read.
@@ -135,6 +138,7 @@ impl Service {
         Self {
             arm,
             creations: Mutex::default(),
+            listings: Mutex::default(),
         }
     }
 
@@ -241,15 +245,19 @@ impl Service {
         }
     }
 
-    /// Every compute instance of the workspace.
-    pub async fn list(
-        &self,
-        place: &Place,
-        deadline: Instant,
-    ) -> Result<Vec<Instance>, CloudError> {
-        const OPERATION: &str = "arm:LIST computes";
+    /// Every compute instance of the workspace; who asks at the same time is answered by the same list.
+    pub async fn list(&self, place: &Place, deadline: Instant) -> Result<Instances, CloudError> {
         let path = format!("{}/computes", place.path());
-        let items = self.arm.list(&get(&path, OPERATION), deadline).await?;
+        let listing = lock(&self.listings)
+            .entry(path.clone())
+            .or_default()
+            .clone();
+        listing.get(deadline, self.list_anew(&path, deadline)).await
+    }
+
+    async fn list_anew(&self, path: &str, deadline: Instant) -> Result<Vec<Instance>, CloudError> {
+        const OPERATION: &str = "arm:LIST computes";
+        let items = self.arm.list(&get(path, OPERATION), deadline).await?;
         let mut instances = Vec::with_capacity(items.len());
         for item in items {
             let instance: Instance = typed(OPERATION, item)?;
@@ -310,9 +318,7 @@ impl Service {
     }
 
     fn creations(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.creations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.creations)
     }
 
     /// Starts a stopped instance; may be repeated.
@@ -370,6 +376,10 @@ fn proves_absence(error: &CloudError) -> bool {
             error.cloud_code(),
             Some("SubscriptionNotFound" | "ResourceGroupNotFound")
         )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {

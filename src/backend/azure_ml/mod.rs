@@ -17,6 +17,7 @@ mod data_mounts;
 mod home;
 mod instance;
 mod lifecycle;
+mod listing;
 mod logs;
 mod mounting;
 mod naming;

@@ -166,9 +166,9 @@ impl Workspace {
             .await
             .map_err(CloudError::into_failure)?;
         let mut found = Vec::new();
-        for instance in all.into_iter().filter(|i| wanted(i)) {
-            let whole = if tells_enough(&instance) {
-                Some(instance)
+        for instance in all.iter().filter(|i| wanted(i)) {
+            let whole = if tells_enough(instance) {
+                Some(instance.clone())
             } else {
                 self.service
                     .get(&self.place, &instance.name, deadline)
