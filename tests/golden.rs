@@ -93,6 +93,7 @@ fn every_request_is_read_with_all_that_it_says() {
     assert!(gc.apply && gc.only.is_some_and(|only| only.len() == 1));
     let (_, check) = request::<CheckParams>("request_check");
     assert!(check.offline && check.hub_url.is_some() && check.port == Some(8888));
+    assert_eq!(check.hub_version.as_deref(), Some("6.1.1"));
     let (_, share) = request::<ShareParams>("request_share");
     assert_eq!(
         (share.storage_id.as_str(), share.action),

@@ -70,6 +70,8 @@ pub struct Look<'a> {
     pub hub_url: Option<&'a str>,
     /// The port that servers listen on, where the caller tells.
     pub port: Option<u16>,
+    /// The version of the hub's JupyterHub, where the caller tells.
+    pub hub_version: Option<&'a str>,
 }
 
 /// Which lines of a log are wanted.

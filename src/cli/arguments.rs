@@ -260,6 +260,9 @@ pub struct Check {
     /// The port that servers listen on [default: 8888]
     #[arg(long, value_name = "PORT", requires = "config", help_heading = BY_HAND)]
     pub port: Option<u16>,
+    /// The hub's JupyterHub (jupyterhub --version), to compare the image's with it
+    #[arg(long, value_name = "VERSION", requires = "config", help_heading = BY_HAND)]
+    pub hub_version: Option<String>,
 }
 
 #[derive(Debug, Args)]

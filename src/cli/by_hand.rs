@@ -43,6 +43,7 @@ pub fn requests(command: &Command, context: &Context) -> Result<Vec<Value>, Stri
                 ("offline".to_owned(), check.offline.into()),
                 ("hub_url".to_owned(), json!(check.hub_url)),
                 ("port".to_owned(), json!(check.port)),
+                ("hub_version".to_owned(), json!(check.hub_version)),
             ]);
             (&check.place, Ok(look))
         }

@@ -21,6 +21,7 @@ impl Ops {
             offline: params.offline,
             hub_url: params.hub_url.as_deref(),
             port: params.port,
+            hub_version: params.hub_version.as_deref(),
         };
         Ok(CheckResult {
             checks: backend.check(settings, look).await,

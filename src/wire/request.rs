@@ -222,6 +222,8 @@ pub struct CheckParams {
     pub hub_url: Option<String>,
     /// The port that servers listen on; whether the hub can reach it is looked at where it is given.
     pub port: Option<u16>,
+    /// The hub's JupyterHub, as "5.2.1"; compared with the image's where it is given and the image's name tells.
+    pub hub_version: Option<String>,
     /// Whether to look at the config alone, without asking the cloud.
     #[serde(default, deserialize_with = "null_is_default")]
     #[schemars(with = "Option<bool>")]

@@ -8,6 +8,7 @@ import pytest
 
 from support import ask, program
 from support.emulator import Emulator
+from support.networks import define
 
 
 def findings(emulator: Emulator, env: dict[str, str] | None = None, **params: Any) -> dict[str, dict[str, Any]]:
@@ -53,6 +54,31 @@ def test_a_definition_or_container_that_is_not_there_is_told(emulator: Emulator)
     finding = findings(emulator, config=ask.config(container_name="other"))["container"]
     assert not finding["ok"]
     assert "notebook" in finding["message"]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("quay.io/jupyterhub/singleuser:6.0.2", "6.0.2"),
+        ("quay.io/jupyter/base-notebook:hub-6.1.1", "hub-6.1.1"),
+        ("jupyterhub/singleuser:4.1.6@sha256:" + 64 * "0", "has JupyterHub 4.1.6, and the hub is 6.1.1"),
+        ("quay.io/jupyter/base-notebook:hub-5.2.1", "has JupyterHub 5.2.1, and the hub is 6.1.1"),
+        ("quay.io/jupyter/base-notebook:2026-11-02", None),
+        ("registry.lab:5000/notebook", None),
+        ("jupyterhub/singleuser:latest", None),
+    ],
+)
+def test_an_image_with_another_major_version_of_jupyterhub_is_told_where_its_name_tells(
+    emulator: Emulator, image: str, message: str | None
+) -> None:
+    config = ask.config(run_task=ask.run_task(taskDefinition=define(emulator, image)))
+    found = findings(emulator, config=config, hub_version="6.1.1").get("JupyterHub in the image")
+    if message is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found["ok"] == ("and the hub" not in message)
+        assert found["message"].endswith(message.removeprefix("hub-"))
 
 
 def test_keys_that_nobody_knows_are_told_with_what_to_do(emulator: Emulator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from logging import Logger
 from typing import TYPE_CHECKING
 
+import jupyterhub
 from traitlets import Bool
 
 from .errors import ConfigurationError
@@ -49,6 +50,7 @@ class CheckTraits(Part):
             "credentials": cloud.credentials(),
             "hub_url": hub.api_url if hub else None,
             "port": cloud.server_port(),
+            "hub_version": jupyterhub.__version__,
             "offline": False,
         }
         result = await self.spawner._program().request("check", params, timeout_ms=_TIMEOUT_MS)

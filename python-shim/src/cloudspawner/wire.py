@@ -99,10 +99,14 @@ class GcParams(Common, GcLimits):
 
 
 class CheckParams(Common):
-    """Params of `check`; `hub_url` is where servers are to reach the hub, `port` where they listen."""
+    """Params of `check`; `hub_url` is where servers are to reach the hub, `port` where they listen.
+
+    `hub_version` is that of the hub's JupyterHub.
+    """
 
     hub_url: str | None
     port: int
+    hub_version: str
     offline: bool
 
 

@@ -264,7 +264,7 @@ async fn ask(
     }
     let described = task_definition(&ecs, config, deadline).await;
     match &described {
-        Ok(described) => checks.extend(made_from::checks(described, config)),
+        Ok(described) => checks.extend(made_from::checks(described, config, look.hub_version)),
         Err(fault) => checks.extend(fault.clone()),
     }
     let known = network::Known {

@@ -5,7 +5,7 @@ use crate::wire::reply::Check;
 use serde_json::Value;
 
 /// Findings about what DescribeTaskDefinition answered.
-pub fn checks(described: &Value, config: &Config) -> Vec<Check> {
+pub fn checks(described: &Value, config: &Config, hub_version: Option<&str>) -> Vec<Check> {
     let definition = &described["taskDefinition"];
     let container = config.container_name.as_deref();
     let text = |name: &str| definition[name].as_str().unwrap_or_default();
@@ -35,6 +35,7 @@ pub fn checks(described: &Value, config: &Config) -> Vec<Check> {
         "container",
         &format!("{name}{}", ports(server)),
     ));
+    checks.extend(hub_version.and_then(|version| version_of_jupyterhub(server, version)));
     checks.push(log_options(server));
     let overrides = config.run_task.as_ref().and_then(|r| r.get("overrides"));
     let role = overrides.map_or(&Value::Null, |all| &all["executionRoleArn"]);
@@ -87,6 +88,29 @@ fn ports(server: &Value) -> String {
         return " maps no port, which awsvpc does not need".to_owned();
     }
     format!(" on port {}", mapped.join(", "))
+}
+
+/// Only an image that bears JupyterHub's version in its name tells it. JupyterHub itself warns of another major version, since people
+/// may then be sent in circles between hub and server (`jupyterhub._version`).
+fn version_of_jupyterhub(server: &Value, hub_version: &str) -> Option<Check> {
+    const NAME: &str = "JupyterHub in the image";
+    let image = server["image"].as_str()?;
+    let (repository, tag) = image.split('@').next()?.rsplit_once(':')?;
+    let version = if repository.ends_with("jupyterhub/singleuser") {
+        tag
+    } else {
+        // "hub-5.2.1": Jupyter Docker Stacks, "Versioning via image tags".
+        tag.strip_prefix("hub-")?
+    };
+    let major = |version: &str| version.split('.').next()?.parse::<u32>().ok();
+    let (there, here) = (major(version)?, major(hub_version)?);
+    if there == here {
+        return Some(Check::good(NAME, version));
+    }
+    let found = format!("{image} has JupyterHub {version}, and the hub is {hub_version}");
+    let hint =
+        format!("Take an image with JupyterHub {here}, such as {repository} of that version.");
+    Some(Check::bad(NAME, &found, &hint))
 }
 
 /// "Send Amazon ECS logs to CloudWatch" in the Developer Guide: group and region are required, on Fargate the prefix, too.
@@ -166,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_definition_that_can_work_has_no_bad_finding() {
-        let checks = checks(&good(), &config());
+        let checks = checks(&good(), &config(), None);
         assert!(checks.iter().all(|check| check.ok), "{checks:?}");
         assert!(
             checks
@@ -192,7 +216,7 @@ mod tests {
             *described
                 .pointer_mut(&format!("/taskDefinition{at}"))
                 .unwrap() = value;
-            let checks = checks(&described, &config());
+            let checks = checks(&described, &config(), None);
             let bad: Vec<&Check> = checks.iter().filter(|check| !check.ok).collect();
             assert_eq!(bad.len(), 1, "{at}: {checks:?}");
             assert_eq!(bad[0].name, name);
