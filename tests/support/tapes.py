@@ -32,7 +32,6 @@ def replay(backend: str, scene: str) -> list[Json]:
 
 
 def told(frames: list[Json]) -> list[Json]:
-    """Frames but for moments and ages."""
-    text = re.sub(r'"(attempted_at|age)_ms": \d+', r'"\1_ms": 0', json.dumps(frames))
-    frames_told: list[Json] = json.loads(text)
+    """Frames but for the moment of the attempt."""
+    frames_told: list[Json] = json.loads(re.sub(r'"attempted_at_ms": \d+', '"attempted_at_ms": 0', json.dumps(frames)))
     return frames_told
