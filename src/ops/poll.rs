@@ -27,6 +27,7 @@ impl Ops {
                 credentials: &params.credentials,
             },
             max_age: Duration::from_millis(params.max_age_ms),
+            ages: params.ages,
             deadline,
         };
         let mut told = Vec::with_capacity(params.targets.len());
@@ -94,7 +95,9 @@ impl Ops {
         let looks = looks.await.into_iter().zip(&records);
         let statuses = looks.map(|(look, record)| {
             let look = look.ok_or_else(too_late)?;
-            self.status_of(asked.backend, site, record, look)
+            let age_ms = asked.ages.then(|| look.age_ms());
+            let status = self.status_of(asked.backend, site, record, look)?;
+            Ok(ServerStatus { age_ms, ..status })
         });
         let statuses = targets.iter().zip(statuses);
         statuses
@@ -109,7 +112,6 @@ impl Ops {
         record: &Record,
         look: Look,
     ) -> Result<ServerStatus, Failure> {
-        let age_ms = look.age_ms();
         let status = match look.sighting {
             Sighting::Seen(report) => {
                 let news = report.url.is_some() && report.url != record.url;
@@ -134,10 +136,7 @@ impl Ops {
             self.watch
                 .forget(site, record.reference.as_deref().unwrap_or_default());
         }
-        Ok(ServerStatus {
-            age_ms: Some(age_ms),
-            ..status
-        })
+        Ok(status)
     }
 
     /// A server whose cloud name is not known, by the key that it bears.
@@ -195,6 +194,8 @@ struct Asked<'a> {
     backend: &'a dyn Backend,
     settings: Settings<'a>,
     max_age: Duration,
+    /// Whether each answer tells how old it is.
+    ages: bool,
     deadline: Instant,
 }
 

@@ -148,7 +148,7 @@ pub struct ServerStatus {
     pub error: Option<ErrorObject>,
     /// When it was last used, RFC 3339, where the cloud knows.
     pub last_activity: Option<String>,
-    /// How long ago the cloud was asked, in milliseconds; not there where it was not asked.
+    /// How long ago the cloud was asked, in milliseconds; only where the request has `ages`, and the cloud was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
     /// The state to keep from now on; null where it has not changed.

@@ -133,6 +133,10 @@ pub struct PollParams {
     #[serde(default, deserialize_with = "null_is_default")]
     #[schemars(with = "Option<u64>")]
     pub max_age_ms: u64,
+    /// Whether each answer tells how long ago the cloud was asked.
+    #[serde(default, deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
+    pub ages: bool,
     /// The servers, answered in this order.
     pub targets: Vec<PollTarget>,
 }

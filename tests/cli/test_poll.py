@@ -19,7 +19,8 @@ def poll(emulator: Emulator, *targets: dict[str, Any], **params: Any) -> list[di
     assert len(servers) == len(targets)
     for server in servers:
         whole = {"key", "phase", "exit_code", "url", "cleanup", "reason", "error", "last_activity", "state"}
-        assert set(server) == whole
+        assert set(server) - {"age_ms"} == whole
+        assert "age_ms" not in server or params.get("ages")
         assert isinstance(server["exit_code"], int) == (server["phase"] in ("exited", "gone"))
     return servers
 
@@ -50,6 +51,18 @@ def test_a_running_task_is_running_with_its_url_and_no_new_state(emulator: Emula
     server = poll_one(emulator, running(emulator))
     assert (server["phase"], server["url"], server["state"]) == ("running", "http://127.0.0.1:8888", None)
     assert (server["cleanup"], server["error"], server["reason"]) == ("none", None, None)
+
+
+def test_who_asks_for_it_is_told_how_old_an_answer_is(emulator: Emulator) -> None:
+    (arn,) = emulator.run()
+    emulator.wait_for_status("RUNNING")
+    request = ask.poll(ask.target(state_of(emulator, ref=arn)), max_age_ms=27_000, ages=True)
+    with program.Serve(emulator.env()) as serve:
+        ages = [serve.ask(request)["servers"][0]["age_ms"] for _ in range(2)]
+    assert 0 <= ages[0] <= ages[1] < 27_000
+    assert emulator.calls("DescribeTasks") == 1
+    state = {"v": 2, "backend": "fargate", "data": {}}
+    assert "age_ms" not in poll_one(emulator, state, ages=True)  # nobody was asked
 
 
 @pytest.mark.parametrize(("delays", "phase"), [(f"{FAST},stopping=600000", "stopping"), (FAST, "exited")])

@@ -175,6 +175,7 @@ class _Batch:
             "config": config,
             "credentials": credentials,
             "max_age_ms": max_age_ms,
+            "ages": True,
             "targets": self.targets,
         }
 

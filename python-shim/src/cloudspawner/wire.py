@@ -70,6 +70,7 @@ class PollParams(Common):
     """Params of `poll`; an observation that is younger than `max_age_ms` is good enough."""
 
     max_age_ms: int
+    ages: bool
     targets: list[Target]
 
 
