@@ -42,7 +42,7 @@ python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
 	$(PYTEST) -n 3 --dist loadgroup -rs tests/emulator tests/mount
-	$(PYTEST) -n 4 --dist loadgroup tests/e2e
+	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
 bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
