@@ -5,21 +5,23 @@ VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
 EMULATOR := $(TARGET)/release/cloudspawner-emulator
-# For one person's clicks it need not be quick, and its parts are built in a third of the time.
-DEMO_EMULATOR := $(TARGET)/debug/cloudspawner-emulator
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
-.PHONY: demo demo-azure test fuzz fuzz-coverage lint rust-tests python-tests bench campaign soak format clean
+.PHONY: demo demo-azure built-for-a-demo test fuzz fuzz-coverage lint rust-tests python-tests bench campaign soak format clean
 
 ## demo: a hub with local servers; prints its address
-demo: $(VENV)/shim $(DEMO_EMULATOR)
-	$(VENV)/bin/python deployments/demo/run.py --emulator $(DEMO_EMULATOR)
+demo: built-for-a-demo
+	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
 
 ## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
-demo-azure: $(VENV)/shim $(DEMO_EMULATOR)
-	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(DEMO_EMULATOR)
+demo-azure: built-for-a-demo
+	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
+
+# Somebody waits: Python's packages are fetched while Cargo builds.
+built-for-a-demo:
+	$(MAKE) --no-print-directory --jobs 2 $(VENV)/shim $(EMULATOR)
 
 ## test: everything that CI runs
 test: lint rust-tests python-tests
@@ -88,12 +90,8 @@ $(TARGET)/release/cloudspawner: $(RUST_SOURCES)
 	cargo build --release --locked
 	touch $@
 
-$(EMULATOR): $(EMULATOR_SOURCES)
+$(EMULATOR): $(EMULATOR_SOURCES) | $(TARGET)/release/cloudspawner
 	cargo build --release --locked -p cloudspawner-emulator
-	touch $@
-
-$(DEMO_EMULATOR): $(EMULATOR_SOURCES)
-	cargo build --locked -p cloudspawner-emulator
 	touch $@
 
 $(VENV)/base: deployments/demo/requirements.txt
