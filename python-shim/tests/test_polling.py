@@ -165,7 +165,9 @@ class Timing(NamedTuple):
 
 @pytest.mark.parametrize(("lists", "most_calls", "most_requests"), [(False, 12, 7), (True, 2, 12)])
 @pytest.mark.parametrize(
-    "hub", [Timing(), Timing(interval=50), Timing(pause=20, times=2)], ids=["in time", "always late", "late once"]
+    "hub",
+    [Timing(), Timing(interval=50), Timing(pause=20, times=2), Timing(pause=45, times=2)],
+    ids=["in time", "always late", "late once", "very late once"],
 )
 async def test_polls_that_come_with_jitter_are_few_requests_and_few_calls(
     clock: Clock, lists: bool, most_calls: int, most_requests: int, hub: Timing

@@ -82,7 +82,7 @@ class Watched:
         self._known: _Known | None = None
         self._asked_along: tuple[JsonObject | None, asyncio.Future[_Answer]] | None = None
         self._line: _Line | None = None
-        self._asked = self._interval = 0.0
+        self._asked = self.interval = 0.0
 
     def learn(self, known: _Known) -> None:
         """Keep what was told, unless something younger is known."""
@@ -115,7 +115,7 @@ class Watched:
         """It is asked about now, so it is the last of whom somebody asks about again."""
         if self._line is not None:
             self._line.pop(self, None)
-            self._interval = now - self._asked
+            self.interval = now - self._asked
         self._line, self._asked = line, now
         line[self] = None
 
@@ -123,12 +123,16 @@ class Watched:
         """Whether nobody seems to poll it any more."""
         return now > self._asked + max_age * _LEAVES_AFTER
 
-    def is_due(self, now: float, max_age: float) -> bool:
-        """Whether its next poll will accept what is told now, and not what is known, and nobody asks already."""
+    def is_due(self, now: float, max_age: float, interval: float) -> bool:
+        """Whether its next poll will accept what is told now, and not what is known, and nobody asks already.
+
+        Args:
+            now: the loop's time.
+            max_age: what its poll accepts, in seconds.
+            interval: how long it is just now from one poll of a server to the next.
+        """
         if self._asked_along is not None and not self._asked_along[1].done():
             return False
-        # A hub that is late once may be late again: by what it really did, if that is longer.
-        interval = max(self._interval, max_age * _INTERVAL_BY_AGE)
         next_poll = max(now, self._asked + interval * _JITTER)
         accepts = next_poll - max_age
         return now >= accepts and (self._known is None or self._known.observed < accepts)
@@ -270,11 +274,13 @@ class PollBatcher:
     async def _take_along(self, batch: _Batch) -> None:
         """Fill the batch with those whose turn comes next."""
         loop, slice_ = asyncio.get_running_loop(), Slice()
+        # A hub that is late is so with all its servers: by how late it is with the one that is polled now.
+        interval = max(batch.waiting[0][0].interval, batch.max_age * _INTERVAL_BY_AGE)
         for watched in list(islice(batch.line, _LOOKED_THROUGH)):
             now = loop.time()
             if watched.has_left(now, batch.max_age):
                 batch.line.pop(watched, None)
-            elif watched.is_due(now, batch.max_age) and (target := batch.target_of(watched)):
+            elif watched.is_due(now, batch.max_age, interval) and (target := batch.target_of(watched)):
                 future: asyncio.Future[_Answer] = loop.create_future()
                 watched.goes_along(target, future)
                 batch.add(watched, target, future)
