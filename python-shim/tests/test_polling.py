@@ -141,6 +141,21 @@ async def test_servers_that_are_polled_in_turn_are_asked_about_together(cloud: C
     assert all(len(users) == len(set(users)) for users in cloud.requests)
 
 
+async def test_after_a_hubs_restart_whose_first_polls_accept_nothing_older_the_next_ones_share_requests_at_once(
+    clock: Clock, cloud: Cloud, polls: PollBatcher, apart: Ask
+) -> None:
+    servers = people(500)
+    for server in servers:
+        server.max_age = 0
+    await asyncio.gather(*(polls.ask(server.watched) for server in servers))
+    for server in servers:
+        server.max_age = MAX_AGE
+    cloud.requests.clear()
+    for _ in range(4):
+        await apart(servers)
+    assert len(cloud.requests) <= 10
+
+
 async def test_a_server_that_is_alone_is_asked_about_once_an_interval(cloud: Cloud, apart: Ask) -> None:
     servers = people(1)
     for _ in range(4):

@@ -260,7 +260,8 @@ class PollBatcher:
             future.set_result(error)
             return
         key = repr(question[:4])  # never shown; cheaper than JSON
-        line = self._lines.setdefault(key, {})
+        # How old an answer may be differs from poll to poll of the same server.
+        line = self._lines.setdefault(repr(question[:3]), {})
         if watched.accepts:
             watched.line_up(line, asyncio.get_running_loop().time())
         if coming := watched.coming(question):
