@@ -1,7 +1,7 @@
 //! cloudspawner starts JupyterHub's single-user servers on AWS Fargate and on Azure Machine Learning compute instances.
 //!
 //! The rooms, each of which uses only those to its right:
-//! `cli` > `serve` > `ops` > `backend` > `mount` > `cloud` > `net`. `wire`, `error`, `context`, `hash` and `redact` are leaves
+//! `cli` > `serve` > `ops` > `backend` > `mount` > `cloud` > `net`. `wire`, `error`, `context`, `hash`, `lock` and `redact` are leaves
 //! that all may use.
 
 pub mod backend;
@@ -12,6 +12,7 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod hash;
+pub mod lock;
 pub mod mount;
 pub mod net;
 pub mod ops;

@@ -3,12 +3,13 @@
 //! A cloud's error message may repeat what it was sent. While a request runs, its secrets are registered here, and whatever
 //! is about to be shown passes [`Redactor::clean`] first.
 
+use crate::lock::lock;
 use crate::wire::reply::LogLine;
 use crate::wire::{ErrorObject, Request};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 const REDACTED: &str = "REDACTED";
 /// Shorter values are common words and numbers; replacing them would tear up harmless text.
@@ -103,7 +104,7 @@ impl Redactor {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

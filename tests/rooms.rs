@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top down; a room may use those below it. Leaves are used by all and use only those below them.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "main", "cli", "serve", "ops", "backend", "mount", "cloud", "net", "redact", "error", "wire",
-    "hash",
+    "hash", "lock",
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

@@ -4,13 +4,14 @@
 use super::arguments::{Command, DryRun, Gc};
 use super::lines::EachLine;
 use super::terminal::{self, Progress};
+use crate::lock::lock;
 use crate::net::rehearsal::Rehearsal;
 use crate::serve::{Service, one_shot};
 use crate::wire::reply::{DryRunResult, GcResult, ListResult, PlannedCall};
 use crate::wire::{Code, ErrorObject, Frame};
 use serde_json::{Value, json};
 use std::io::{Cursor, IsTerminal as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
@@ -252,8 +253,4 @@ fn result(result: &impl serde::Serialize) -> Frame {
 /// The stream begins with the container's first line.
 fn is_no_log_yet(error: &ErrorObject) -> bool {
     error.code == Code::NotFound && error.context.operation.as_deref() == Some("logs:GetLogEvents")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

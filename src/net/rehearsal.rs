@@ -4,11 +4,12 @@
 
 use super::tape::Scrubber;
 use super::{CredentialTraffic, Door, DoorError, Request, Response};
+use crate::lock::lock;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A call as it would be sent.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Rehearsal {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Noted>> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.noted)
     }
 
     async fn pass(&self, request: Request) -> Result<Response, DoorError> {

@@ -6,6 +6,7 @@
 mod scrub;
 
 use super::{CredentialTraffic, Door, DoorError, Request, Response};
+use crate::lock::lock;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 pub(super) use scrub::Scrubber;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The only headers that matter to a reader, in either direction.
 const KEPT_HEADERS: [&str; 8] = [
@@ -169,7 +170,7 @@ impl Replayer {
     fn answer(&self, request: &Request) -> Result<Response, DoorError> {
         let asked = request_side(request, &mut Scrubber::default());
         let wanted = lane(&asked);
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = lock(&self.left);
         let mut of_this_kind = left
             .iter()
             .enumerate()

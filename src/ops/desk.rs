@@ -1,11 +1,12 @@
 //! Start and stop of one server run one at a time: a stop pre-empts a start, a second stop joins the first.
 
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::wire::reply::StopResult;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
@@ -143,8 +144,4 @@ impl Desk {
         }
         servers.entry(key.to_owned()).or_default().clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

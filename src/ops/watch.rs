@@ -9,10 +9,11 @@
 
 use crate::backend::{Record, Sighting, Site};
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::wire::Code;
 use crate::wire::reply::WatchStats;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -109,7 +110,8 @@ impl Watch {
     /// was told before `deadline`.
     ///
     /// All of them join their group first, so that one refresh answers for all; equal records become the group's own, so that
-    /// thousands of polls that wait hold none of theirs. Where one is asked for, all of them are that are worth it. It may be dropped: another caller then leads the refresh.
+    /// thousands of polls that wait hold none of theirs. Where one is looked at, so are all whose next poll needs it. It may be
+    /// dropped: another caller then leads the refresh.
     pub async fn look(
         &self,
         site: &Arc<dyn Site>,
@@ -431,10 +433,6 @@ fn choose(
     }
     let chosen = meant.into_iter().chain(others);
     chosen.map(|m| m.record.clone()).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use crate::cloud::CloudError;
 use crate::cloud::azure::resource_manager::{Call, ResourceManager, typed};
 use crate::cloud::error::Refusal;
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::wire::Code;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Stable, and the one whose JSON schema the tests hold our bodies against.
@@ -376,10 +377,6 @@ fn proves_absence(error: &CloudError) -> bool {
             error.cloud_code(),
             Some("SubscriptionNotFound" | "ResourceGroupNotFound")
         )
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn get<'a>(path: &'a str, operation: &'a str) -> Call<'a> {

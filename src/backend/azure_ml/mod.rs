@@ -29,6 +29,7 @@ mod status;
 use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings};
 use crate::cloud::azure::{AzureCredentials, Clouds, ResourceManager, Tokens};
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::mount::Owner;
 use crate::mount::azure_files::Files;
 use crate::wire::reply::{Check, LogsResult, OptionsResult, Share};
@@ -40,7 +41,7 @@ use lifecycle::Means;
 use redirect::{Redirects, Way};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -77,7 +78,7 @@ impl AzureMl {
             AzureCredentials::read(settings.credentials)?;
         }
         let scope = scope(&clouds, whose);
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = lock(&self.opened);
         if let Some(service) = opened.get(&scope) {
             return Ok(service.clone());
         }

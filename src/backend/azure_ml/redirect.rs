@@ -5,6 +5,7 @@
 //! states, so they are back with the first poll.
 
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::wire::Code;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -104,7 +105,7 @@ impl Redirects {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.routes)
     }
 }
 

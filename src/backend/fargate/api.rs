@@ -10,6 +10,7 @@ use super::task::Task;
 use super::vault::Vault;
 use crate::cloud::CloudError;
 use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
+use crate::lock::lock;
 use crate::net::limiter::{Quota, Ticket};
 use crate::net::retry::{self, Again, Pace};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// How ECS is spelt in headers and signatures (botocore's model, metadata).
@@ -137,7 +138,7 @@ impl Ecs {
 
     /// The lookups by key that are under way in a cluster.
     pub fn lookups(&self, cluster: &str) -> Arc<Lookups> {
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lookups = lock(&self.lookups);
         lookups.entry(cluster.to_owned()).or_default().clone()
     }
 

@@ -28,6 +28,7 @@ mod vault;
 use super::{Backend, Launch, Lines, Look, Record, Settings, Site, Surroundings, Tidying};
 use crate::cloud::aws::{AccountSettings, Credentials, JsonService, ServiceId, ServiceName};
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::mount::Owner;
 use crate::mount::efs::{self, Efs};
 use crate::wire::reply::{Check, LogsResult, Share};
@@ -37,7 +38,7 @@ use config::Config;
 use futures_util::future::BoxFuture;
 use services::Opener;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use storage::Storage;
 use tokio::time::Instant;
 
@@ -102,11 +103,7 @@ impl Fargate {
         };
         let whose = super::names::fingerprint(&[&settings.credentials.expose().to_string()]);
         let key = format!("{:?} {:?} {whose}", account.region, account.endpoint_url);
-        let opened = || {
-            self.opened_efs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
+        let opened = || lock(&self.opened_efs);
         if let Some(efs) = opened().get(&key) {
             return Ok(efs.clone());
         }
@@ -136,7 +133,7 @@ impl Fargate {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Ecs>>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.opened)
     }
 
     async fn find_sites(

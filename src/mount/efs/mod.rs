@@ -11,12 +11,13 @@ pub use settings::Settings;
 use super::{Owner, STORAGE_ID, USER};
 use crate::cloud::CloudError;
 use crate::error::Failure;
+use crate::lock::lock;
 use crate::wire::Code;
 use crate::wire::reply::Share;
 use api::{AccessPoint, Api};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -357,7 +358,7 @@ impl Efs {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 
