@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod azure;
 pub mod error;
+pub mod shared_lists;
 pub mod time;
 
 pub use error::CloudError;

@@ -4,11 +4,11 @@
 
 use super::config::check_name;
 use super::instance::Instance;
-use super::listing::{Instances, Listing};
 use crate::backend::Record;
 use crate::cloud::CloudError;
 use crate::cloud::azure::resource_manager::{Call, ResourceManager, typed};
 use crate::cloud::error::Refusal;
+use crate::cloud::shared_lists::SharedLists;
 use crate::error::Failure;
 use crate::lock::lock;
 use crate::wire::Code;
@@ -31,7 +31,7 @@ pub struct Service {
     /// By instance: the creation that Azure accepted and has not finished.
     creations: Mutex<HashMap<String, String>>,
     /// By workspace.
-    listings: Mutex<HashMap<String, Arc<Listing>>>,
+    lists: SharedLists<Vec<Instance>>,
 }
 
 /// A workspace as Azure describes it, as far as it is read.
@@ -139,7 +139,7 @@ impl Service {
         Self {
             arm,
             creations: Mutex::default(),
-            listings: Mutex::default(),
+            lists: SharedLists::default(),
         }
     }
 
@@ -247,13 +247,14 @@ impl Service {
     }
 
     /// Every compute instance of the workspace; who asks at the same time is answered by the same list.
-    pub async fn list(&self, place: &Place, deadline: Instant) -> Result<Instances, CloudError> {
+    pub async fn list(
+        &self,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Arc<Vec<Instance>>, CloudError> {
         let path = format!("{}/computes", place.path());
-        let listing = lock(&self.listings)
-            .entry(path.clone())
-            .or_default()
-            .clone();
-        listing.get(deadline, self.list_anew(&path, deadline)).await
+        let anew = || self.list_anew(&path, deadline);
+        self.lists.get(&path, deadline, anew).await
     }
 
     async fn list_anew(&self, path: &str, deadline: Instant) -> Result<Vec<Instance>, CloudError> {

@@ -2,11 +2,9 @@
 //!
 //! `config` reads the settings, `body` builds what is created from them, `api` is the service as far as it is used,
 //! `instance` is what it answers, `status` says what an instance's state means, `lifecycle` is one start,
-//! `naming` what its instance is called, `site` is a
-//! workspace that is watched, stopped and swept, `home` their people's file shares, `mounting` how these are mounted on an
-//! instance that runs, `data_mounts` the calls of one such way, `logs` what Azure tells of an instance,
-//! `redirect` leads people to their instances, `options` is what they may
-//! choose from.
+//! `naming` what its instance is called, `site` is a workspace that is watched, stopped and swept, `home` their people's
+//! file shares, `mounting` how these are mounted on an instance that runs, `data_mounts` the calls of one such way, `logs`
+//! what Azure tells of an instance, `redirect` leads people to their instances, `options` is what they may choose from.
 
 mod api;
 mod body;
@@ -17,7 +15,6 @@ mod data_mounts;
 mod home;
 mod instance;
 mod lifecycle;
-mod listing;
 mod logs;
 mod mounting;
 mod naming;

@@ -4,21 +4,19 @@
 //! breaks nothing.
 
 use super::interfaces::Interfaces;
-use super::lookups::Lookups;
+use super::lookups::Everything;
 use super::services::Opener;
 use super::task::Task;
 use super::vault::Vault;
 use crate::cloud::CloudError;
 use crate::cloud::aws::{Answer, Call, JsonService, ServiceName};
-use crate::lock::lock;
+use crate::cloud::shared_lists::SharedLists;
 use crate::net::limiter::{Quota, Ticket};
 use crate::net::retry::{self, Again, Pace};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// How ECS is spelt in headers and signatures (botocore's model, metadata).
@@ -67,7 +65,8 @@ const RUN_TASK: &[Quota] = &[LAUNCH, MODIFY];
 pub struct Ecs {
     service: JsonService,
     tags_refused: AtomicBool,
-    lookups: Mutex<HashMap<String, Arc<Lookups>>>,
+    /// By cluster: everything in it.
+    pub everything: SharedLists<Everything>,
     /// What EC2 tells of tasks.
     pub interfaces: Interfaces,
     /// Where servers' tokens are kept, if the settings say so.
@@ -107,7 +106,7 @@ impl Ecs {
             vault: Vault::new(opener, &service.account.region),
             service,
             tags_refused: AtomicBool::new(false),
-            lookups: Mutex::default(),
+            everything: SharedLists::default(),
         }
     }
 
@@ -134,12 +133,6 @@ impl Ecs {
     /// Remembers that the policy lacks ecs:TagResource, so that later starts do not ask in vain.
     pub fn remember_that_tags_are_refused(&self) {
         self.tags_refused.store(true, Ordering::Relaxed);
-    }
-
-    /// The lookups by key that are under way in a cluster.
-    pub fn lookups(&self, cluster: &str) -> Arc<Lookups> {
-        let mut lookups = lock(&self.lookups);
-        lookups.entry(cluster.to_owned()).or_default().clone()
     }
 
     /// A place in the queues behind all who have one.

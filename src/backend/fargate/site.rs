@@ -2,6 +2,7 @@
 
 use super::api::{Ecs, MOST_TASKS_A_CALL};
 use super::config::{Address, Config};
+use super::lookups;
 use super::record::{ADDRESS, CLUSTER, CONTAINER, ENDPOINT, REGION, from_task, has_secret};
 use super::status;
 use super::task::Task;
@@ -197,9 +198,7 @@ impl Site for Cluster {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
         Box::pin(async move {
-            let lookups = self.ecs.lookups(&self.name);
-            let tasks = lookups
-                .find(&self.ecs, &self.name, key, deadline)
+            let tasks = lookups::find(&self.ecs, &self.name, key, deadline)
                 .await
                 .map_err(CloudError::into_failure)?;
             let tasks = self.with_public(tasks, deadline).await;

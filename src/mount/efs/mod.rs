@@ -10,6 +10,7 @@ pub use settings::Settings;
 
 use super::{Owner, STORAGE_ID, USER};
 use crate::cloud::CloudError;
+use crate::cloud::shared_lists::SharedLists;
 use crate::error::Failure;
 use crate::lock::lock;
 use crate::wire::Code;
@@ -17,7 +18,7 @@ use crate::wire::reply::Share;
 use api::{AccessPoint, Api};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,15 +34,7 @@ pub struct Efs {
     api: Api,
     /// Where an owner's access point was last seen: one call tells whether it still is, where a list has many pages.
     seen: Mutex<HashMap<String, String>>,
-    listing: tokio::sync::Mutex<Listing>,
-}
-
-/// The last list, for all who began to wait for one before it was asked for.
-#[derive(Default)]
-struct Listing {
-    file_system: String,
-    asked_at: Option<Instant>,
-    points: Vec<AccessPoint>,
+    points: SharedLists<Vec<AccessPoint>>,
 }
 
 /// An access point, and whether this call made it.
@@ -54,7 +47,7 @@ impl Efs {
         Self {
             api,
             seen: Mutex::default(),
-            listing: tokio::sync::Mutex::default(),
+            points: SharedLists::default(),
         }
     }
 
@@ -208,14 +201,13 @@ impl Efs {
         let points = self.list(&settings.file_system_id, deadline).await;
         let points = points.map_err(|error| explained(error, settings, &self.api))?;
         let [_, storage_id, user] = owner.marks();
-        let mut theirs: Vec<AccessPoint> = points
-            .into_iter()
+        // More than one is nobody's doing but an admin's: always the same one then.
+        let theirs = points
+            .iter()
             .filter(|point| point.tag(STORAGE_ID) == Some(storage_id.1.as_str()))
             .filter(|point| point.tag(USER) == Some(user.1.as_str()))
-            .collect();
-        // More than one is nobody's doing but an admin's: always the same one then.
-        theirs.sort_by(|a, b| a.access_point_id.cmp(&b.access_point_id));
-        let Some(point) = theirs.into_iter().next() else {
+            .min_by(|a, b| a.access_point_id.cmp(&b.access_point_id));
+        let Some(point) = theirs.cloned() else {
             return Ok(None);
         };
         owns(owner, &point)?;
@@ -245,20 +237,9 @@ impl Efs {
         &self,
         file_system: &str,
         deadline: Instant,
-    ) -> Result<Vec<AccessPoint>, CloudError> {
-        let since = Instant::now();
-        let mut listing = self.listing.lock().await;
-        let fresh = listing.asked_at.is_some_and(|asked_at| asked_at > since);
-        if !fresh || listing.file_system != file_system {
-            let asked_at = Instant::now();
-            let points = self.api.access_points_of(file_system, deadline).await?;
-            *listing = Listing {
-                file_system: file_system.to_owned(),
-                asked_at: Some(asked_at),
-                points,
-            };
-        }
-        Ok(listing.points.clone())
+    ) -> Result<Arc<Vec<AccessPoint>>, CloudError> {
+        let list = || self.api.access_points_of(file_system, deadline);
+        self.points.get(file_system, deadline, list).await
     }
 
     /// Under the owner's name, or the next number where that name was another person's before.
