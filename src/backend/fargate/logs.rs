@@ -188,10 +188,10 @@ impl Place {
         };
         let arn = record.reference.as_deref().unwrap_or_default();
         let id = arn.rsplit('/').next().unwrap_or_default();
-        let overrides = task.map(|task| task.overrides.container_overrides.iter());
+        let overrides = task.map(Task::overrides).unwrap_or_default();
         let environment: Vec<Value> = overrides
-            .into_iter()
-            .flatten()
+            .container_overrides
+            .iter()
             .flat_map(|container| &container.environment)
             .map(|variable| json!({"name": variable.name, "value": variable.value}))
             .collect();

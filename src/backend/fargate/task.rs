@@ -3,6 +3,7 @@
 use super::config::Address;
 use crate::backend::{Details, tags};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A task, as far as it is read.
@@ -27,7 +28,8 @@ pub struct Task {
     pub stopped_reason: Option<String>,
     pub containers: Vec<Container>,
     pub attachments: Vec<Attachment>,
-    pub overrides: Overrides,
+    /// The largest part of a task, and rarely read: see [`Task::overrides`].
+    overrides: Option<Box<RawValue>>,
     pub tags: Vec<Tag>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
@@ -119,15 +121,20 @@ impl Task {
             .as_deref()
     }
 
+    /// What RunTask was given to override; nothing where it cannot be read.
+    pub fn overrides(&self) -> Overrides {
+        let text = self.overrides.as_deref().map(RawValue::get);
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+
     /// A variable of the first container override that has it.
-    pub fn environment(&self, name: &str) -> Option<&str> {
-        self.overrides
-            .container_overrides
-            .iter()
-            .flat_map(|c| &c.environment)
-            .find(|e| e.name.as_deref() == Some(name))?
+    pub fn environment(&self, name: &str) -> Option<String> {
+        let containers = self.overrides().container_overrides.into_iter();
+        containers
+            .flat_map(|container| container.environment)
+            .find(|variable| variable.name.as_deref() == Some(name))?
             .value
-            .as_deref()
     }
 
     /// What a list shows of it. Task, "cpu" and "memory": CPU units, of which 1024 are a vCPU, and MiB.
@@ -140,7 +147,7 @@ impl Task {
             .and_then(|units| units.parse::<f64>().ok());
         let size = units.zip(self.memory.as_deref());
         Details {
-            user: self.environment("JUPYTERHUB_USER").map(str::to_owned),
+            user: self.environment("JUPYTERHUB_USER"),
             size: size.map(|(units, memory)| format!("{} vCPU, {memory} MiB", units / 1024.0)),
             tags: tags::others(tags),
         }
