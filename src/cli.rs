@@ -34,7 +34,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// Runs the command that was given, and answers with the exit code.
 ///
@@ -119,11 +121,11 @@ fn refuse(why: &str, person: bool) -> u8 {
 }
 
 /// A person reads results; a dry run fails on purpose.
-fn least_to_log(cli: &Cli, person: bool) -> &'static str {
+fn least_to_log(cli: &Cli, person: bool) -> Level {
     match (cli.command.dry_run(), person) {
-        (Some(_), _) => "error",
-        (None, true) => "warn",
-        (None, false) => "info",
+        (Some(_), _) => Level::ERROR,
+        (None, true) => Level::WARN,
+        (None, false) => Level::INFO,
     }
 }
 
@@ -147,10 +149,10 @@ fn door(cli: &Cli, context: &Context) -> std::io::Result<Arc<dyn Door>> {
 
 /// Only this crate speaks: the signer, HTTP/2 and the credential chain write headers and whole answers, with the credentials in
 /// them, into their logs. What goes wrong there is in this crate's own errors.
-fn log_to_stderr(context: &Context, redactor: &Redactor, least: &str, person: bool) {
+fn log_to_stderr(context: &Context, redactor: &Redactor, least: Level, person: bool) {
     let level = context
         .env("CLOUDSPAWNER_LOG")
-        .filter(|level| ["error", "warn", "info", "debug", "trace"].contains(level))
+        .and_then(|level| level.parse().ok())
         .unwrap_or(least);
     let stderr = CleanStderr {
         redactor: redactor.clone(),
@@ -161,12 +163,14 @@ fn log_to_stderr(context: &Context, redactor: &Redactor, least: &str, person: bo
             ""
         },
     };
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("off,cloudspawner={level}")))
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         // It would tell of a full disk on the same full disk, and panic when that fails.
         .log_internal_errors(false)
-        .with_writer(move || stderr.clone())
+        .with_writer(move || stderr.clone());
+    let ours = Targets::new().with_target("cloudspawner", level);
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(ours))
         .try_init();
 }
 

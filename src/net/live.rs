@@ -19,6 +19,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 const USER_AGENT: &str = concat!("cloudspawner/", env!("CARGO_PKG_VERSION"));
 /// The largest answer that is read. DescribeTasks for 100 tasks with 8 KiB of overrides each stays below 4 MiB.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// About what DescribeTasks tells of a hundred tasks with all of their environment (8 KiB each).
+const LARGE_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Talks HTTP over shared connections: to the machine's own metadata services directly, to all else through the proxy
 /// that the environment names, if any.
@@ -77,7 +79,9 @@ impl Live {
             }
             Err(error) => return Err(lost(in_full(&error))),
         };
-        let mut body = BytesMut::new();
+        // A length is a promise; what is set aside for it in advance is bounded.
+        let length = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(0);
+        let mut body = BytesMut::with_capacity(length.min(LARGE_ANSWER_BYTES));
         while let Some(chunk) = answer.chunk().await.map_err(|e| lost(in_full(&e)))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(lost(format!("more than {MAX_ANSWER_BYTES} bytes")));

@@ -41,16 +41,19 @@ use tokio::sync::oneshot;
 use crate::azure::Azure;
 use crate::cli::Cli;
 use crate::world::Emulator;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
     if let Some(command) = run::leash::asked_for(std::env::args_os()) {
         return run::leash::become_task(command);
     }
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+    let wanted = std::env::var("RUST_LOG").ok();
+    let wanted = wanted.and_then(|targets| targets.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(wanted.unwrap_or(Targets::new().with_default(Level::WARN))))
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
