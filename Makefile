@@ -4,24 +4,29 @@ PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
-EMULATOR := $(TARGET)/release/cloudspawner-emulator
+# People get the optimised program; tests take the one that is built in a fifth of the time and checks its arithmetic.
+DEMO := $(VENV)/shim-release $(TARGET)/release/cloudspawner-emulator
+UNDER_TEST := $(VENV)/tests $(VENV)/shim-debug $(TARGET)/debug/cloudspawner-emulator
+MEASURED := $(VENV)/tests $(DEMO)
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
 SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find python-shim/src -name '*.py')
 
+# What a rule for both profiles makes is kept like all else.
+.SECONDARY:
 .PHONY: demo demo-azure built-for-a-demo test fuzz fuzz-coverage lint rust-tests python-tests bench campaign soak format clean
 
 ## demo: a hub with local servers; prints its address
 demo: built-for-a-demo
-	$(VENV)/bin/python deployments/demo/run.py --emulator $(EMULATOR)
+	$(VENV)/bin/python deployments/demo/run.py --emulator $(TARGET)/release/cloudspawner-emulator
 
 ## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
 demo-azure: built-for-a-demo
-	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(EMULATOR)
+	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(TARGET)/release/cloudspawner-emulator
 
 # Somebody waits: Python's packages are fetched while Cargo builds.
 built-for-a-demo:
-	$(MAKE) --no-print-directory --jobs 2 $(VENV)/shim $(EMULATOR)
+	$(MAKE) --no-print-directory --jobs 2 $(DEMO)
 
 ## test: everything that CI runs
 test: lint rust-tests python-tests
@@ -37,30 +42,31 @@ rust-tests:
 	cargo test --workspace --locked
 
 python-tests bench campaign soak: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
-python-tests bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(EMULATOR)
+python-tests: export CLOUDSPAWNER_EMULATOR = $(TARGET)/debug/cloudspawner-emulator
+bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(TARGET)/release/cloudspawner-emulator
 
 # Most of the tests through the program wait for it, so more of them run at a time than there are cores.
-python-tests: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+python-tests: $(UNDER_TEST)
 	cd python-shim && $(VENV)/bin/python -m pytest -q -n 2
 	$(PYTEST) -n 8 tests/cli tests/azure tests/faults tests/docs
 	$(PYTEST) -n 3 --dist loadgroup -rs tests/emulator tests/mount
 	$(PYTEST) -n 3 --dist loadgroup tests/e2e
 
 ## bench: the figures of benches/README.md, with the peer beside ours
-bench: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+bench: $(MEASURED)
 	$(VENV)/bin/python benches/run.py
 	$(VENV)/bin/python benches/run.py --azure
 	$(VENV)/bin/python benches/run.py --scale
 
 ## campaign: 500 random SIGKILLs of hub and child on each cloud; SEED=… is another run
 SEED ?= 1
-campaign: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+campaign: $(MEASURED)
 	$(PYTEST) -n 2 -rP tests/e2e/test_campaign.py --kills 500 --seed $(SEED)
 
 ## soak: 200 servers and a cloud with faults for MINUTES=60; CLOUD=azure_ml is the other one
 MINUTES ?= 60
 CLOUD ?= fargate
-soak: $(VENV)/tests $(VENV)/shim $(EMULATOR)
+soak: $(MEASURED)
 	$(PYTEST) tests/soak --minutes $(MINUTES) --cloud $(CLOUD)
 
 ## fuzz: what reads others' bytes, with CASES changed inputs a test (`make test` gives 256); a failure is kept and tried again
@@ -86,12 +92,12 @@ clean:
 	rm -rf $(VENV) $(TARGET)
 
 # Cargo shows its progress; pip, which builds the wheel from what is then there, shows none.
-$(TARGET)/release/cloudspawner: $(RUST_SOURCES)
-	cargo build --release --locked
+$(TARGET)/%/cloudspawner: $(RUST_SOURCES)
+	cargo build --profile $(*:debug=dev) --locked
 	touch $@
 
-$(EMULATOR): $(EMULATOR_SOURCES) | $(TARGET)/release/cloudspawner
-	cargo build --release --locked -p cloudspawner-emulator
+$(TARGET)/%/cloudspawner-emulator: $(EMULATOR_SOURCES) | $(TARGET)/%/cloudspawner
+	cargo build --profile $(*:debug=dev) --locked -p cloudspawner-emulator
 	touch $@
 
 $(VENV)/base: deployments/demo/requirements.txt
@@ -108,8 +114,10 @@ proxy:
 	then ln -sf ../node/node_modules/.bin/configurable-http-proxy $(VENV)/bin/; \
 	else $(VENV)/bin/python -m pip install --disable-pip-version-check configurable-http-proxy; fi
 
-$(VENV)/shim: $(VENV)/base $(TARGET)/release/cloudspawner $(SHIM_SOURCES)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
+# One package with either program: the last one that was installed is the one that is there.
+$(VENV)/shim-%: $(VENV)/base $(TARGET)/%/cloudspawner $(SHIM_SOURCES)
+	rm -f $(VENV)/shim-*
+	MATURIN_PEP517_ARGS="--profile $(*:debug=dev) --strip" $(VENV)/bin/python -m pip install --disable-pip-version-check ./python-shim
 	touch $@
 
 $(VENV)/tests: $(VENV)/base tests/requirements.txt
