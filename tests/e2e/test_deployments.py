@@ -19,7 +19,8 @@ from support.emulator import path as emulator_path
 from support.hub import Hub, wait_for
 from support.ports import free_port
 
-pytestmark = pytest.mark.e2e
+# One worker has all of them, since some share a hub.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployments")]
 
 ADA = "ada@emulator.onmicrosoft.com"
 
@@ -41,10 +42,6 @@ def hub_of(name: str, azure: Azure, folder: Path) -> Hub:
     hub = Hub(folder, deployments.filled(name, azure), config, traits="")
     hub.env["HOST"] = f"127.0.0.1:{hub.port}"
     return hub
-
-
-# One worker has all of them, since some share a hub.
-pytestmark = pytest.mark.xdist_group("deployments")
 
 
 @pytest.fixture(scope="module")

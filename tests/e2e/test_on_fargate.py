@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from support.local_server import LocalServer
 pytestmark = pytest.mark.e2e
 
 ADA = "ada@emulator.onmicrosoft.com"
+API, API_TOKEN = "fargate_named_servers_api", "a-token-of-the-vault"
 
 
 @pytest.fixture
@@ -27,9 +29,10 @@ def ecs(tmp_path: Path) -> Iterator[Emulator]:
         yield emulator
 
 
-def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(tmp_path: Path) -> None:
-    name, token = "fargate_named_servers_api", "a-token-of-the-vault"
-    policies = {"policy": "fargate", "service-token-policy": name}
+@contextmanager
+def for_the_api(tmp_path: Path) -> Iterator[Emulator]:
+    """A local ECS for `fargate_named_servers_api`, with its token in the vault."""
+    policies = {"policy": "fargate", "service-token-policy": API}
     files = [Path(deployments.policy(policy, tmp_path, deployment=where)) for policy, where in policies.items()]
     allowed = {
         "Version": "2012-10-17",
@@ -39,26 +42,30 @@ def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tel
     with on_fargate.world(str(tmp_path / "allowed.json")) as ecs:
         # Secrets Manager ends each ARN with six characters of its own.
         arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jupyterhub/spawner-admin-a1b2c3"
-        ecs.admin("secrets", {"jupyterhub/spawner-admin": {"SecretString": token, "ARN": arn}})
-        with on_fargate.hub_of(name, ecs, tmp_path) as hub:
-            folder = deployments.FOLDER / name
-            (command,) = re.findall(r"^ +(.* python start_server.py .*)$", (folder / "README.md").read_text(), re.MULTILINE)
-            env = {**os.environ, "SPAWNER_API_TOKEN": token, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api"}
+        ecs.admin("secrets", {"jupyterhub/spawner-admin": {"SecretString": API_TOKEN, "ARN": arn}})
+        yield ecs
 
-            def started(command: str) -> tuple[int, list[str]]:
-                words = ["bash", "-c", command]
-                done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
-                assert done.stderr == ""
-                return done.returncode, done.stdout.splitlines()
 
-            code, lines = started(command)
-            assert (code, lines[-1]) == (0, "/user/ada/training/")
-            assert len(lines) > 2, "the stages"
-            assert started(command) == (0, ["/user/ada/training/"]), "a second time it is there already"
-            assert ecs.calls("RunTask") == 1
-            code, lines = started(command.replace("training", "'Not A Name'"))
-            assert (code, lines[0][:5]) == (1, "400: "), lines
-            assert token not in hub.log()
+def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(tmp_path: Path) -> None:
+    with for_the_api(tmp_path) as ecs, on_fargate.hub_of(API, ecs, tmp_path) as hub:
+        folder = deployments.FOLDER / API
+        (command,) = re.findall(r"^ +(.* python start_server.py .*)$", (folder / "README.md").read_text(), re.MULTILINE)
+        env = {**os.environ, "SPAWNER_API_TOKEN": API_TOKEN, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api"}
+
+        def started(command: str) -> tuple[int, list[str]]:
+            words = ["bash", "-c", command]
+            done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.stderr == ""
+            return done.returncode, done.stdout.splitlines()
+
+        code, lines = started(command)
+        assert (code, lines[-1]) == (0, "/user/ada/training/")
+        assert len(lines) > 2, "the stages"
+        assert started(command) == (0, ["/user/ada/training/"]), "a second time it is there already"
+        assert ecs.calls("RunTask") == 1
+        code, lines = started(command.replace("training", "'Not A Name'"))
+        assert (code, lines[0][:5]) == (1, "400: "), lines
+        assert API_TOKEN not in hub.log()
 
 
 def test_somebody_logs_in_by_entra_id_and_gets_a_task_that_bears_their_name(ecs: Emulator, tmp_path: Path) -> None:
@@ -106,18 +113,22 @@ def test_a_hub_that_is_a_task_itself_acts_as_its_role_and_gives_servers_its_own_
             wait_for("the task has ended", lambda: not ecs.alive())
 
 
-def test_the_idle_culler_of_the_readme_stops_a_server_that_nobody_uses(ecs: Emulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "server"), [("fargate", ""), (API, "training")])
+def test_the_idle_culler_of_the_readme_stops_a_server_that_nobody_uses(
+    name: str, server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     readme = (deployments.FOLDER / "README.md").read_text()
     (culler,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert "--timeout=3600" in culler
-    hub = on_fargate.hub_of("fargate", ecs, tmp_path)
-    with (hub.folder / "config.py").open("a") as config:
-        config.write(culler.replace('"--timeout=3600"', '"--timeout=1", "--cull-every=1"'))
-    with hub:
-        hub.add_user("ada")
-        assert hub.spawn("ada").status_code == 202
-        wait_for("the task runs", ecs.alive)
-        wait_for("the task has ended", lambda: not ecs.alive())
-        wait_for("the hub knows of no server", lambda: hub.server("ada") is None)
-        assert ecs.calls("StopTask") >= 1
-        assert "Culling" in hub.log()
+    with for_the_api(tmp_path) if server else nullcontext(request.getfixturevalue("ecs")) as ecs:
+        hub = on_fargate.hub_of(name, ecs, tmp_path)
+        with (hub.folder / "config.py").open("a") as config:
+            config.write(culler.replace('"--timeout=3600"', '"--timeout=1", "--cull-every=1"'))
+        with hub:
+            hub.add_user("ada")
+            assert hub.spawn("ada", server).status_code == 202
+            wait_for("the task runs", ecs.alive)
+            wait_for("the task has ended", lambda: not ecs.alive())
+            wait_for("the hub knows of no server", lambda: not (hub.server("ada", server) or {}).get("ready"))
+            assert ecs.calls("StopTask") >= 1
+            assert "Culling" in hub.log()
