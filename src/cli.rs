@@ -64,15 +64,17 @@ pub fn run(cli: &Cli) -> std::io::Result<u8> {
     if let Some(rehearsal) = &rehearsal {
         door = rehearsal.clone();
     }
+    let hub_gone = CancellationToken::new();
     let mut surroundings = Surroundings {
         door,
         limiter: Arc::new(Limiter::default()),
-        serves: matches!(cli.command, Command::Serve),
+        serves: matches!(cli.command, Command::Serve).then(|| hub_gone.clone()),
         context,
     };
     let service = Service {
         ops: Ops::new(&surroundings),
         redactor,
+        hub_gone,
     };
     // One thread: the work is waiting, and a poll must stay cheap.
     let runtime = tokio::runtime::Builder::new_current_thread()

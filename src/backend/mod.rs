@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What every backend is given when it is made.
 #[derive(Clone)]
@@ -36,8 +37,9 @@ pub struct Surroundings {
     pub door: Arc<dyn Door>,
     /// The quotas, shared by all of this process.
     pub limiter: Arc<Limiter>,
-    /// Whether this process lives as long as a hub, so that it can listen for people.
-    pub serves: bool,
+    /// Where this process serves a hub, so that it can listen for people: cancelled when the hub has gone, whose next process
+    /// needs the addresses.
+    pub serves: Option<CancellationToken>,
 }
 
 /// The settings that come with every request.

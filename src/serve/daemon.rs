@@ -37,7 +37,6 @@ where
     let mut daemon = Daemon {
         service,
         output,
-        ending: CancellationToken::new(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
         ids: HashMap::new(),
@@ -56,7 +55,7 @@ where
             },
         }
     }
-    daemon.ending.cancel();
+    daemon.service.hub_gone.cancel();
     for request in daemon.running.values() {
         request.acks.send_modify(Acks::close);
     }
@@ -71,7 +70,6 @@ where
 struct Daemon {
     service: Service,
     output: Output,
-    ending: CancellationToken,
     running: HashMap<String, Running>,
     tasks: JoinSet<()>,
     ids: HashMap<Id, String>,
@@ -132,7 +130,7 @@ impl Daemon {
             Some(id.clone()),
             self.output.clone(),
             ack.then(|| acks.clone()),
-            self.ending.clone(),
+            self.service.hub_gone.clone(),
         );
         self.running.insert(
             id.clone(),

@@ -16,6 +16,7 @@ use crate::wire::{Code, Request};
 use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A week: longer deadlines are as good as none, and clocks can add them.
 const LONGEST: Duration = Duration::from_hours(168);
@@ -27,6 +28,8 @@ pub struct Service {
     pub ops: Ops,
     /// The secrets of all requests that run.
     pub redactor: Redactor,
+    /// Cancelled when nobody will ask any more.
+    pub hub_gone: CancellationToken,
 }
 
 impl Service {

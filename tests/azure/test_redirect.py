@@ -1,6 +1,7 @@
 """The way to the notebook: one listener leads each person to their own instance, after a restart too, and nobody elsewhere."""
 
 import http.client
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 
 from support import program
 from support.azure import Azure
+from support.emulator import wait_until
 from support.ports import free_port
 
 Json = dict[str, Any]
@@ -66,3 +68,30 @@ def test_where_the_proxy_runs_elsewhere_the_hub_gets_the_address_that_it_reaches
     with program.Serve(azure.env()) as serve:
         result = serve.ask(ask(azure, f"127.0.0.1:{free_port()}", "ada", redirect_url="http://hub.internal:9001/"))
     assert result["url"] == "http://hub.internal:9001"
+
+
+def test_a_program_whose_hub_has_gone_leaves_the_address_to_the_next_one_while_it_still_stops_a_server(azure: Azure) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    config = azure.config(redirect_listen=listen)
+    with program.Serve(azure.env()) as old:
+        started = old.ask(ask(azure, listen, "ada"))
+        # A start that was cancelled as it announced its instance: that may still appear, and the stop waits for it.
+        data = {
+            **started["state"]["data"],
+            "ref": None,
+            "url": None,
+            "attempt": "a-2",
+            "attempted_at_ms": round(time.time() * 1000),
+        }
+        state = {**started["state"], "data": {**data, "key": started["state"]["data"]["key"][:-1] + "a"}}
+        stop = old.begin(azure.ask("stop", config=config, server={"hub": "prod", "user": "bob", "name": ""}, state=state))
+        calls = azure.azure_calls("computes.list")
+        wait_until(lambda: azure.azure_calls("computes.list") > calls, 10)
+        old.close_stdin()
+        with program.Serve(azure.env()) as new:
+            target = {"server": None, "state": started["state"]}
+            polled = new.ask(azure.ask("poll", config=config, targets=[target], timeout_ms=5_000))["servers"]
+            assert [server["phase"] for server in polled] == ["running"], polled
+            assert answer(started["url"], "/hub/base/user/ada/") == (302, started["target_url"])
+        assert old.last_or_none(stop) is None, "the stop goes on"
+        old.process.kill()

@@ -17,6 +17,7 @@ use shed::Shed;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, split};
+use tokio_util::sync::CancellationToken;
 
 fn context() -> Context {
     Context::fixed(&[], SystemTime::UNIX_EPOCH)
@@ -30,16 +31,18 @@ struct Program {
 
 impl Program {
     fn over(shed: &Shed) -> Self {
+        let hub_gone = CancellationToken::new();
         let surroundings = Surroundings {
             context: context(),
             door: Arc::new(Live::default()),
             limiter: Arc::new(Limiter::default()),
-            serves: true,
+            serves: Some(hub_gone.clone()),
         };
         let registry = Registry::new(&surroundings).with(Arc::new(shed.clone()));
         let service = Service {
             ops: Ops::over(registry, &surroundings),
             redactor: Redactor::default(),
+            hub_gone,
         };
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (from, to) = split(theirs);

@@ -138,11 +138,11 @@ impl AzureMl {
 
     /// The way to the notebook: in serve mode the listener, which is bound by now; else none, and people go there themselves.
     async fn way(&self, config: &Config) -> Result<Option<Way>, Failure> {
-        if !self.surroundings.serves {
+        let Some(hub_gone) = &self.surroundings.serves else {
             return Ok(None);
-        }
+        };
         let (address, url) = config.redirect()?;
-        self.redirects.listen(address).await?;
+        self.redirects.listen(address, hub_gone).await?;
         let management = config.management_endpoint.as_deref().unwrap_or_default();
         Ok(Some(Way {
             redirects: self.redirects.clone(),

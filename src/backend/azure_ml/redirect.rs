@@ -18,8 +18,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-/// The old child of a restarted hub lets go of the address within its last stops' requests; this is how often to look.
+/// The old child of a restarted hub lets go of the address as soon as it learns that its hub has gone; this is how often to look.
 const BIND_PAUSE: Duration = Duration::from_millis(200);
 
 /// Every route of this process, and the addresses that it listens on.
@@ -30,11 +31,21 @@ pub struct Redirects {
 }
 
 impl Redirects {
-    /// Listens on `address`, once; waits while another process still holds it. Drop the wait at the caller's deadline.
+    /// Listens on `address`, once, until the hub has gone: what this process has still to stop may take minutes, and the next one
+    /// needs the address at once. Waits while another process still holds it. Drop the wait at the caller's deadline.
     ///
     /// # Errors
     /// `unavailable` where the address cannot be listened on for another reason than that.
-    pub async fn listen(&self, address: SocketAddr) -> Result<(), Failure> {
+    pub async fn listen(
+        &self,
+        address: SocketAddr,
+        hub_gone: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let bind = hub_gone.run_until_cancelled(self.bind(address, hub_gone));
+        bind.await.unwrap_or(Ok(()))
+    }
+
+    async fn bind(&self, address: SocketAddr, hub_gone: &CancellationToken) -> Result<(), Failure> {
         let mut bound = self.bound.lock().await;
         if bound.contains(&address) {
             return Ok(());
@@ -54,7 +65,8 @@ impl Redirects {
         };
         tracing::info!(%address, "redirecting to compute instances");
         bound.push(address);
-        tokio::spawn(accept(listener, self.clone()));
+        let accept = accept(listener, self.clone());
+        tokio::spawn(hub_gone.clone().run_until_cancelled_owned(accept));
         Ok(())
     }
 
