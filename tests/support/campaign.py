@@ -22,6 +22,8 @@ LONGEST_PAUSE = 1.2
 """Seconds from their clicks to the kill; about what a start takes in the simulated clouds."""
 LOG_OF_ONE_CLICK = 20_000
 """Characters at the end of the hub's log that are about the last request."""
+LONGEST_STOP = 360
+"""Seconds: what was announced and never seen may still appear for five minutes (protocol, poll), and its stop looks for it so long."""
 LAST_SWEEP = """
 c.CloudSpawner.gc_interval = 1
 c.CloudSpawner.gc_min_age = 0
@@ -101,7 +103,11 @@ class Campaign:
 
     def come_to_rest(self) -> None:
         """Wait until nothing starts or stops any more."""
-        wait_for("nothing is pending", lambda: not any(s.pending or not s.ready for s in servers(self.hub).values()), 120)
+        wait_for("nothing is pending", self.is_at_rest, LONGEST_STOP)
+
+    def is_at_rest(self) -> bool:
+        """Whether nothing starts or stops."""
+        return not any(seen.pending or not seen.ready for seen in servers(self.hub).values())
 
     def sweep(self) -> None:
         """One gc (two looks) by a hub that starts afresh; then each server of the hub runs once, and nothing else does."""
