@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV ?= $(CURDIR)/.venv
 TARGET ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTEST := $(VENV)/bin/python -m pytest -q -c tests/pytest.ini
+RELEASED_EMULATOR := $(TARGET)/release/cloudspawner-emulator
+TESTED_EMULATOR := $(TARGET)/debug/cloudspawner-emulator
 # People get the optimised program; tests take the one that is built in a fifth of the time and checks its arithmetic.
-DEMO := $(VENV)/shim-release $(TARGET)/release/cloudspawner-emulator
-UNDER_TEST := $(VENV)/tests $(VENV)/shim-debug $(TARGET)/debug/cloudspawner-emulator
+DEMO := $(VENV)/shim-release $(RELEASED_EMULATOR)
+UNDER_TEST := $(VENV)/tests $(VENV)/shim-debug $(TESTED_EMULATOR)
 MEASURED := $(VENV)/tests $(DEMO)
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 EMULATOR_SOURCES := $(RUST_SOURCES) $(shell find tests/emulator -name '*.rs' -o -name '*.html' -o -name Cargo.toml)
@@ -18,11 +20,11 @@ SHIM_SOURCES := python-shim/pyproject.toml python-shim/README.md $(shell find py
 
 ## demo: a hub with local servers; prints its address
 demo: built-for-a-demo
-	$(VENV)/bin/python deployments/demo/run.py --emulator $(TARGET)/release/cloudspawner-emulator
+	$(VENV)/bin/python deployments/demo/run.py --emulator $(RELEASED_EMULATOR)
 
 ## demo-azure: the same with Azure: log in by a local Entra ID, get a compute instance
 demo-azure: built-for-a-demo
-	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(TARGET)/release/cloudspawner-emulator
+	$(VENV)/bin/python deployments/demo/run.py --cloud azure --emulator $(RELEASED_EMULATOR)
 
 # Somebody waits: Python's packages are fetched while Cargo builds.
 built-for-a-demo:
@@ -42,8 +44,8 @@ rust-tests:
 	cargo test --workspace --locked
 
 python-tests bench campaign soak: export CLOUDSPAWNER_PROGRAM = $(VENV)/bin/cloudspawner
-python-tests: export CLOUDSPAWNER_EMULATOR = $(TARGET)/debug/cloudspawner-emulator
-bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(TARGET)/release/cloudspawner-emulator
+python-tests: export CLOUDSPAWNER_EMULATOR = $(TESTED_EMULATOR)
+bench campaign soak: export CLOUDSPAWNER_EMULATOR = $(RELEASED_EMULATOR)
 
 # Most of the tests through the program wait for it, so more of them run at a time than there are cores.
 python-tests: $(UNDER_TEST)

@@ -80,11 +80,12 @@ def test_a_program_whose_hub_has_gone_leaves_the_address_to_the_next_one_while_i
             **started["state"]["data"],
             "ref": None,
             "url": None,
+            "key": started["state"]["data"]["key"][:-1] + "a",
             "attempt": "a-2",
             "attempted_at_ms": round(time.time() * 1000),
         }
-        state = {**started["state"], "data": {**data, "key": started["state"]["data"]["key"][:-1] + "a"}}
-        stop = old.begin(azure.ask("stop", config=config, server={"hub": "prod", "user": "bob", "name": ""}, state=state))
+        bob, state = {"hub": "prod", "user": "bob", "name": ""}, {**started["state"], "data": data}
+        stop = old.begin(azure.ask("stop", config=config, server=bob, state=state))
         calls = azure.azure_calls("computes.list")
         wait_until(lambda: azure.azure_calls("computes.list") > calls, 10)
         old.close_stdin()

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,8 +28,8 @@ def ecs(tmp_path: Path) -> Iterator[Emulator]:
         yield emulator
 
 
-@contextmanager
-def for_the_api(tmp_path: Path) -> Iterator[Emulator]:
+@pytest.fixture
+def ecs_of_the_api(tmp_path: Path) -> Iterator[Emulator]:
     """A local ECS for `fargate_named_servers_api`, with its token in the vault."""
     policies = {"policy": "fargate", "service-token-policy": API}
     files = [Path(deployments.policy(policy, tmp_path, deployment=where)) for policy, where in policies.items()]
@@ -46,8 +45,11 @@ def for_the_api(tmp_path: Path) -> Iterator[Emulator]:
         yield ecs
 
 
-def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(tmp_path: Path) -> None:
-    with for_the_api(tmp_path) as ecs, on_fargate.hub_of(API, ecs, tmp_path) as hub:
+def test_a_script_starts_a_named_server_for_somebody_who_never_logged_in_and_tells_how_it_comes_up(
+    ecs_of_the_api: Emulator, tmp_path: Path
+) -> None:
+    ecs = ecs_of_the_api
+    with on_fargate.hub_of(API, ecs, tmp_path) as hub:
         folder = deployments.FOLDER / API
         (command,) = re.findall(r"^ +(.* python start_server.py .*)$", (folder / "README.md").read_text(), re.MULTILINE)
         env = {**os.environ, "SPAWNER_API_TOKEN": API_TOKEN, "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api"}
@@ -113,22 +115,22 @@ def test_a_hub_that_is_a_task_itself_acts_as_its_role_and_gives_servers_its_own_
             wait_for("the task has ended", lambda: not ecs.alive())
 
 
-@pytest.mark.parametrize(("name", "server"), [("fargate", ""), (API, "training")])
+@pytest.mark.parametrize(("cloud", "name", "server"), [("ecs", "fargate", ""), ("ecs_of_the_api", API, "training")])
 def test_the_idle_culler_of_the_readme_stops_a_server_that_nobody_uses(
-    name: str, server: str, request: pytest.FixtureRequest, tmp_path: Path
+    cloud: str, name: str, server: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     readme = (deployments.FOLDER / "README.md").read_text()
     (culler,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert "--timeout=3600" in culler
-    with for_the_api(tmp_path) if server else nullcontext(request.getfixturevalue("ecs")) as ecs:
-        hub = on_fargate.hub_of(name, ecs, tmp_path)
-        with (hub.folder / "config.py").open("a") as config:
-            config.write(culler.replace('"--timeout=3600"', '"--timeout=1", "--cull-every=1"'))
-        with hub:
-            hub.add_user("ada")
-            assert hub.spawn("ada", server).status_code == 202
-            wait_for("the task runs", ecs.alive)
-            wait_for("the task has ended", lambda: not ecs.alive())
-            wait_for("the hub knows of no server", lambda: not (hub.server("ada", server) or {}).get("ready"))
-            assert ecs.calls("StopTask") >= 1
-            assert "Culling" in hub.log()
+    ecs: Emulator = request.getfixturevalue(cloud)
+    hub = on_fargate.hub_of(name, ecs, tmp_path)
+    with (hub.folder / "config.py").open("a") as config:
+        config.write(culler.replace('"--timeout=3600"', '"--timeout=1", "--cull-every=1"'))
+    with hub:
+        hub.add_user("ada")
+        assert hub.spawn("ada", server).status_code == 202
+        wait_for("the task runs", ecs.alive)
+        wait_for("the task has ended", lambda: not ecs.alive())
+        wait_for("the hub knows of no server", lambda: hub.server("ada", server) is None)
+        assert ecs.calls("StopTask") >= 1
+        assert "Culling" in hub.log()
